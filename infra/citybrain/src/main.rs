@@ -1,1 +1,23 @@
-fn main() {}
+//! `citybrain`: the one program. It starts the parts, wires them together and gives people their commands.
+//!
+//! The way of one event through this crate: [`service`] starts the bus, the tap and the readers; [`landing`] writes every
+//! topic to the lake; [`jobs`] runs the streaming SQL; [`sequencer`] numbers what the brain decides on, appends it to
+//! `city.journal` and only then lets the effects out; [`replay`] recomputes the same decisions from the lake alone and
+//! compares digests; [`why`] walks from a decision to the log positions it came from.
+//!
+//! Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but something was
+//! refused.
+
+mod cli;
+mod config;
+mod home;
+mod lang;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let options = cli::Cli::parse();
+    cli::run(options)
+}

@@ -1,0 +1,346 @@
+//! The commands that people type, and their exit status.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Config;
+use crate::home::Home;
+use crate::lang::{self, Lang};
+
+/// citybrain: an event-sourced, streaming, explainable, replayable city brain. 城市大脑：事件溯源、流式、可解释、可重放。
+#[derive(Parser)]
+#[command(name = "citybrain", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes, each also an environment variable.
+#[derive(Args, Clone)]
+pub struct Global {
+    /// The folder that holds everything / 数据目录
+    #[arg(long, global = true, env = "CITYBRAIN_HOME", default_value = ".citybrain")]
+    pub home: PathBuf,
+    /// A Kafka cluster, HOST:PORT[,...]; without it the embedded broker / 外部 Kafka 集群
+    #[arg(long, global = true, env = "CITYBRAIN_KAFKA")]
+    pub kafka: Option<String>,
+    /// Configuration (TOML); `citybrain config` prints every key / 配置文件
+    #[arg(long, global = true, env = "CITYBRAIN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Machine-readable output / 机器可读输出
+    #[arg(long, global = true, env = "CITYBRAIN_JSON")]
+    pub json: bool,
+    /// Language of what people read / 语言
+    #[arg(long, global = true, env = "CITYBRAIN_LANG")]
+    pub lang: Option<Lang>,
+    /// More logs (-v info, -vv debug) / 更多日志
+    #[arg(short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Only errors / 只报错误
+    #[arg(short, global = true)]
+    pub quiet: bool,
+}
+
+/// What people can ask for.
+#[derive(Subcommand)]
+pub enum Command {
+    /// A generated city through everything, with a summary at the end / 演示：生成一座城市并跑完整条链路
+    Demo(DemoArgs),
+    /// The whole brain as a service / 作为服务运行
+    Run(RunArgs),
+    /// Each part with its health, lag and counts / 各部分状态
+    Status,
+    /// Real files in: CSV, JSONL, Parquet, .gz, .zst / 导入文件
+    Import(ImportArgs),
+    /// SQL over the lakehouse / 湖仓 SQL 查询
+    Sql(SqlArgs),
+    /// Streaming SQL jobs / 流式 SQL 作业
+    Job {
+        #[command(subcommand)]
+        action: JobAction,
+    },
+    /// Alerts / 预警
+    Alert {
+        #[command(subcommand)]
+        action: ItemAction,
+    },
+    /// Cases / 案件
+    Case {
+        #[command(subcommand)]
+        action: ItemAction,
+    },
+    /// Incidents / 事件
+    Incident {
+        #[command(subcommand)]
+        action: ItemAction,
+    },
+    /// Recompute decisions from the lake alone and compare digests / 重放并比对
+    Replay(ReplayArgs),
+    /// From any alert, case, decision or row back to topic, partition and offset, and forward / 溯源
+    Why(WhyArgs),
+    /// What was refused, why, and another try / 被拒收的数据
+    Dlq {
+        #[command(subcommand)]
+        action: DlqAction,
+    },
+    /// Benchmarks, each with its baseline beside it / 基准测试
+    Bench(BenchArgs),
+    /// Evaluations on real data / 评测
+    Eval(EvalArgs),
+    /// Check of the machine, ports, versions, disk, Kafka / 环境检查
+    Doctor,
+    /// Every key of the configuration with its default and meaning / 打印全部配置项
+    Config,
+}
+
+#[derive(Args, Clone)]
+pub struct DemoArgs {
+    /// Houston's real flood of 2017 instead of the generated city (needs the data folder)
+    #[arg(long, value_name = "NAME")]
+    pub real: Option<String>,
+    /// Seed of the generated city
+    #[arg(long, default_value_t = 2025)]
+    pub seed: u64,
+    /// Event time runs at most this many times faster than it happened; without it, as fast as the machine can
+    #[arg(long)]
+    pub speed: Option<f64>,
+    /// Keep the demo's home (it is named at the end) instead of starting from an empty one next time
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Args, Clone)]
+pub struct RunArgs {
+    /// Parts to run in this process, comma-separated: doors,jobs,brain,lake
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<Part>,
+}
+
+/// A part of the brain that `run --only` can start alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// HTTP
+    Doors,
+    /// Streaming SQL
+    Jobs,
+    /// Sequencer and brain
+    Brain,
+    /// Language agents
+    Agents,
+    /// Delta tables
+    Lake,
+}
+
+#[derive(Args, Clone)]
+pub struct ImportArgs {
+    /// houston, baltimore, nyc, taipei, hotline, air-beijing, or a mapping file of your own
+    #[arg(long)]
+    pub mapping: String,
+    /// The files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Event time runs at most this many times faster than it happened
+    #[arg(long)]
+    pub speed: Option<f64>,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+#[derive(Args, Clone)]
+pub struct SqlArgs {
+    /// The query, a file's path, or - for standard input; without it a prompt
+    pub query: Option<String>,
+    /// The lake as it was at a time (RFC 3339) or table version
+    #[arg(long)]
+    pub as_of: Option<String>,
+    /// Output format
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Write to a file
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Clone)]
+pub enum JobAction {
+    /// Check a job's SQL
+    Validate { file: PathBuf },
+    /// Show how a job runs
+    Explain { file: PathBuf },
+    /// The jobs of this home
+    List,
+}
+
+#[derive(Subcommand, Clone)]
+pub enum ItemAction {
+    /// All of them
+    List {
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One of them
+    Show { id: String },
+    /// Where it came from
+    Why { id: String },
+}
+
+#[derive(Args, Clone)]
+pub struct ReplayArgs {
+    /// From this time on (RFC 3339); without it from the beginning
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Up to this time; without it to the end
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Only report decisions of this incident
+    #[arg(long)]
+    pub incident: Option<String>,
+    /// Write the recomputed effects to tables `replay_<run>.*`
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Args, Clone)]
+pub struct WhyArgs {
+    /// The id of an alert, case, decision or event, or topic/partition/offset
+    pub id: Option<String>,
+    /// A table and the value of its key column instead
+    #[arg(long, num_args = 2, value_names = ["TABLE", "KEY"])]
+    pub sql_row: Option<Vec<String>>,
+}
+
+#[derive(Subcommand, Clone)]
+pub enum DlqAction {
+    /// What was refused
+    List {
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One of them, with its original bytes
+    Show { id: String },
+    /// Another try after repair: the ids given, or all
+    Retry { ids: Vec<String> },
+}
+
+#[derive(Args, Clone)]
+pub struct BenchArgs {
+    /// ingest, latency, dedup, brain, or list
+    pub name: String,
+    /// Events
+    #[arg(long)]
+    pub events: Option<u64>,
+    /// Events per second, where the benchmark paces itself
+    #[arg(long)]
+    pub rate: Option<u64>,
+}
+
+#[derive(Args, Clone)]
+pub struct EvalArgs {
+    /// houston, or list
+    pub name: String,
+}
+
+/// How a command ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything was done.
+    Done,
+    /// Done, but something was refused: it is in `dlq`.
+    Refused,
+    /// A check found a difference; the difference has been printed.
+    Differs,
+}
+
+/// What every command gets.
+pub struct Context0 {
+    /// Options of the command line.
+    pub global: Global,
+    /// The configuration in force.
+    pub config: Config,
+}
+
+impl Context0 {
+    /// Opens the home that the command line names.
+    pub fn home(&self) -> Result<Home> {
+        Home::open(&self.global.home)
+    }
+}
+
+/// Runs one command.
+pub fn run(cli: Cli) -> ExitCode {
+    lang::set(cli.global.lang);
+    match run_inner(cli) {
+        Ok(Ended::Done) => ExitCode::SUCCESS,
+        Ok(Ended::Differs) => ExitCode::from(1),
+        Ok(Ended::Refused) => ExitCode::from(3),
+        Err(error) => {
+            eprintln!("citybrain: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run_inner(cli: Cli) -> Result<Ended> {
+    let config = Config::load(cli.global.config.as_deref())?;
+    start_logging(&cli.global, &config)?;
+    let context = Context0 { global: cli.global, config };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
+    let ended = runtime.block_on(dispatch(context, cli.command));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    ended
+}
+
+async fn dispatch(context: Context0, command: Command) -> Result<Ended> {
+    match command {
+        Command::Demo(args) => crate::demo::run(&context, args).await,
+        Command::Run(args) => crate::run::run(&context, args).await,
+        Command::Status => crate::status::run(&context).await,
+        Command::Import(args) => crate::import::run(&context, args).await,
+        Command::Sql(args) => crate::sql::run(&context, args).await,
+        Command::Job { action } => crate::jobs::command(&context, action).await,
+        Command::Alert { action } => crate::items::run(&context, crate::items::ALERT, action).await,
+        Command::Case { action } => crate::items::run(&context, crate::items::CASE, action).await,
+        Command::Incident { action } => crate::items::run(&context, crate::items::INCIDENT, action).await,
+        Command::Replay(args) => crate::replay::run(&context, args).await,
+        Command::Why(args) => crate::why::run(&context, args).await,
+        Command::Dlq { action } => crate::dlq::run(&context, action).await,
+        Command::Bench(args) => crate::bench::run(&context, args).await,
+        Command::Eval(args) => crate::eval::run(&context, args).await,
+        Command::Doctor => crate::doctor::run(&context).await,
+        Command::Config => {
+            print!("{}", context.config.documented()?);
+            Ok(Ended::Done)
+        }
+    }
+}
+
+fn start_logging(global: &Global, config: &Config) -> Result<()> {
+    let filter = match (global.quiet, global.verbose) {
+        (true, _) => "error".to_string(),
+        (false, 0) => config.log.clone(),
+        (false, 1) => "warn,citybrain=info,bus=info,broker=info,lakehouse=info,pipelines=info,gateway=info".to_string(),
+        (false, _) => "info,citybrain=debug,bus=debug,broker=debug,lakehouse=debug,pipelines=debug,gateway=debug".to_string(),
+    };
+    let filter = tracing_subscriber::EnvFilter::try_new(&filter).with_context(|| format!("log filter {filter:?} is wrong"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.log_json {
+        builder.json().init();
+    } else {
+        builder.with_target(true).init();
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! The configuration: one TOML file, every key with a default, a meaning and the version it came with.
+//!
+//! A setting is either *operational* (ports, sizes, intervals: free to change at any time) or *behavioural* (it changes
+//! what the brain decides). Behavioural settings reach the brain as records of the journal, never as files.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the embedded broker listens while `run`, `import` or `demo` runs.
+    pub kafka_listen: SocketAddr,
+    /// Where the HTTP door listens.
+    pub http_listen: SocketAddr,
+    /// Bearer token for the HTTP door; needed beyond loopback.
+    pub http_token: String,
+    /// User name and password (SASL/PLAIN) of the embedded broker; needed beyond loopback.
+    pub kafka_user: String,
+    /// See `kafka_user`.
+    pub kafka_password: String,
+    /// Further librdkafka settings, as in `security.protocol`.
+    pub kafka_options: std::collections::BTreeMap<String, String>,
+    /// Partitions of `raw.sensor` when it is created.
+    pub sensor_partitions: i32,
+    /// Largest time between two commits of a table, ms.
+    pub lake_commit_interval_ms: u64,
+    /// Rows that make a commit before its time.
+    pub lake_commit_rows: usize,
+    /// Time between two rounds of upkeep (compaction, checkpoints, vacuum), s.
+    pub lake_upkeep_interval_s: u64,
+    /// Ids that the duplicate index remembers.
+    pub dedup_window_ids: u64,
+    /// Journal records between two snapshots of the brain.
+    pub snapshot_every_records: u64,
+    /// Log filter, as in `info,broker=debug`.
+    pub log: String,
+    /// Logs as JSON lines.
+    pub log_json: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            kafka_listen: "127.0.0.1:8492".parse().expect("a constant address"),
+            http_listen: "127.0.0.1:8400".parse().expect("a constant address"),
+            http_token: String::new(),
+            kafka_user: String::new(),
+            kafka_password: String::new(),
+            kafka_options: Default::default(),
+            sensor_partitions: 4,
+            lake_commit_interval_ms: 1_000,
+            lake_commit_rows: 500_000,
+            lake_upkeep_interval_s: 300,
+            dedup_window_ids: 20_000_000,
+            snapshot_every_records: 50_000,
+            log: "warn".to_string(),
+            log_json: false,
+        }
+    }
+}
+
+/// One key, for `citybrain config`.
+struct Key {
+    name: &'static str,
+    since: &'static str,
+    zh: &'static str,
+    en: &'static str,
+}
+
+const KEYS: &[Key] = &[
+    Key { name: "kafka_listen", since: "0.1", zh: "内置消息代理的监听地址", en: "address of the embedded broker" },
+    Key { name: "http_listen", since: "0.1", zh: "HTTP 入口的监听地址", en: "address of the HTTP door" },
+    Key { name: "http_token", since: "0.1", zh: "HTTP 令牌；监听非本机地址时必填", en: "bearer token of the HTTP door; needed beyond loopback" },
+    Key { name: "kafka_user", since: "0.1", zh: "内置代理的用户名（SASL/PLAIN）；监听非本机地址时必填", en: "user of the embedded broker (SASL/PLAIN); needed beyond loopback" },
+    Key { name: "kafka_password", since: "0.1", zh: "内置代理的口令", en: "password of the embedded broker" },
+    Key { name: "sensor_partitions", since: "0.1", zh: "raw.sensor 建立时的分区数", en: "partitions of raw.sensor when it is created" },
+    Key { name: "lake_commit_interval_ms", since: "0.1", zh: "两次表提交的最长间隔（毫秒）", en: "longest time between two commits of a table, ms" },
+    Key { name: "lake_commit_rows", since: "0.1", zh: "达到多少行即提前提交", en: "rows that make a commit before its time" },
+    Key { name: "lake_upkeep_interval_s", since: "0.1", zh: "表维护（合并、检查点、清理）的间隔（秒）", en: "time between rounds of upkeep (compaction, checkpoints, vacuum), s" },
+    Key { name: "dedup_window_ids", since: "0.1", zh: "去重索引记住的事件编号数", en: "event ids that the duplicate index remembers" },
+    Key { name: "snapshot_every_records", since: "0.1", zh: "每多少条日志做一次快照", en: "journal records between two snapshots of the brain" },
+    Key { name: "log", since: "0.1", zh: "日志过滤", en: "log filter" },
+    Key { name: "log_json", since: "0.1", zh: "日志写成 JSON 行", en: "logs as JSON lines" },
+    Key { name: "kafka_options", since: "0.1", zh: "librdkafka 的其他设置（表）", en: "further librdkafka settings (a table)" },
+];
+
+impl Config {
+    /// Reads a file; without one, the defaults.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has a key that does not exist or a value of the wrong type.
+    pub fn load(path: Option<&Path>) -> Result<Config> {
+        let Some(path) = path else { return Ok(Config::default()) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("could not read the configuration {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("the configuration {} is wrong (citybrain config prints every key)", path.display()))
+    }
+
+    /// The whole configuration as a commented TOML file.
+    pub fn documented(&self) -> Result<String> {
+        let table = toml::Table::try_from(self)?;
+        let mut out = String::new();
+        for key in KEYS {
+            out.push_str(&format!("# {} (since {})\n", crate::lang::t(key.zh, key.en), key.since));
+            match &table[key.name] {
+                toml::Value::Table(entries) => {
+                    out.push_str(&format!("[{}]\n", key.name));
+                    for (name, value) in entries {
+                        out.push_str(&format!("{name:?} = {value}\n"));
+                    }
+                }
+                value => out.push_str(&format!("{} = {value}\n", key.name)),
+            }
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_config_prints_is_a_configuration_with_every_key() {
+        let config = Config::default();
+        let printed = config.documented().unwrap();
+        let read: Config = toml::from_str(&printed).unwrap();
+        assert_eq!(read, config);
+        assert_eq!(toml::Table::try_from(&config).unwrap().len(), KEYS.len(), "each key is documented");
+    }
+
+    #[test]
+    fn a_key_that_does_not_exist_is_refused_by_name() {
+        let error = toml::from_str::<Config>("kafka_lisen = 1").unwrap_err().to_string();
+        assert!(error.contains("kafka_lisen"), "{error}");
+    }
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The whole test run: unit, property and golden tests of every crate, the conformance suite against the embedded broker
+# and a real Apache Kafka, kill -9 runs of the built binary, the lake read by foreign tools, and the demo checked.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+infra/setup.sh --test
+if [ "${CI:-}" = true ]; then
+  # A target folder outside the checkout survives from one fresh clone to the next.
+  export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/citybrain/target}"
+fi
+target="${CARGO_TARGET_DIR:-target}"
+if [ -z "${CITYBRAIN_DATA:-}" ] && [ -d ../shared/data ]; then
+  CITYBRAIN_DATA="$(cd ../shared/data && pwd)"
+  export CITYBRAIN_DATA
+fi
+
+say() { printf '\n== %s\n' "$*"; }
+
+say "building (the first time this compiles some 450 crates: 20 to 30 minutes on two cores; later runs: a minute or two)"
+cargo build --locked --workspace --bins
+export CITYBRAIN_BINARY="$(cd "$target" && pwd)/debug/citybrain"
+
+say "Apache Kafka for the conformance suite"
+kafka=infra/kafka/kafka.sh
+if "$kafka" fetch && "$kafka" start; then
+  trap '"$kafka" stop || true' EXIT
+  export CITYBRAIN_TEST_KAFKA="${CITYBRAIN_TEST_KAFKA:-127.0.0.1:9092}"
+else
+  echo "Apache Kafka could not be fetched or started: its half of the conformance suite is skipped" >&2
+fi
+
+say "tests of every crate"
+cargo test --locked --workspace
+
+say "acceptance of the built binary"
+infra/acceptance.sh "$CITYBRAIN_BINARY"
