@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Acceptance of a built binary from outside: what people type, send and read. Usage: infra/acceptance.sh PATH/TO/citybrain
+set -euo pipefail
+cd "$(dirname "$0")/.."
+binary="${1:?usage: infra/acceptance.sh PATH/TO/citybrain}"
+
+# Foreign readers of the lake live in a virtual environment that survives between runs.
+venv="${XDG_CACHE_HOME:-$HOME/.cache}/citybrain/venv"
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/python" -c 'import deltalake, polars, duckdb' 2>/dev/null ||
+  "$venv/bin/pip" install --quiet --disable-pip-version-check deltalake polars duckdb pyarrow ||
+  echo "deltalake, polars and duckdb could not be installed: the checks with them will be skipped" >&2
+exec "$venv/bin/python" infra/acceptance.py "$binary"
