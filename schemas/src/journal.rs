@@ -1,0 +1,323 @@
+//! The journal: the one ordered input of the brain.
+//!
+//! A record is stored as one line of JSON in the order of these fields, and read back to the same value. Whatever
+//! arrives becomes a record: what cannot be understood is a [`Body::Malformed`], which has a place in the order too.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::position::Position;
+use crate::signal::{MicroDeg, Signal};
+
+/// One record of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalRecord {
+    /// Its number: without gaps, from 0.
+    pub seq: u64,
+    /// When the sequencer wrote it. Never decreases.
+    pub log_time: DateTime<Utc>,
+    /// Where it came from, unless it was born here (timers, ticks).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Position>,
+    /// The event that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventRef>,
+    /// What it says.
+    pub body: Body,
+}
+
+/// The CloudEvent behind a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRef {
+    /// Its source.
+    pub source: String,
+    /// Its id; with the source the key for duplicates.
+    pub id: String,
+    /// When it says that it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<DateTime<Utc>>,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// A detector's finding.
+    Signal(Signal),
+    /// A citizen's message.
+    Hotline(HotlineMessage),
+    /// A fact of a work-order system.
+    WorkOrder(WorkOrder),
+    /// A fact about the city's surroundings: weather, schedules.
+    Context(ContextFact),
+    /// What a person decided.
+    Command(Command),
+    /// A moment that the brain asked for has come.
+    TimerFired(TimerFired),
+    /// Time has passed and nothing else happened.
+    Tick,
+    /// Something that could not be understood.
+    Malformed(Malformed),
+    /// From here on the brain behaves as of this version.
+    VersionBarrier {
+        /// The version.
+        version: u32,
+    },
+    /// A setting that changes decisions was changed.
+    ConfigChanged {
+        /// The setting.
+        key: String,
+        /// Its new value.
+        value: String,
+    },
+}
+
+/// A citizen's message, masked at the door: the data of `hotline.message`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HotlineMessage {
+    /// The message's own number.
+    pub message_id: String,
+    /// What was said.
+    pub text: String,
+    /// A token for the caller, never the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
+    /// Phone, web, app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The district, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub district: Option<String>,
+    /// The address, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Latitude.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lat: Option<MicroDeg>,
+    /// Longitude.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lon: Option<MicroDeg>,
+    /// What the call taker chose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Its language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+}
+
+/// A fact of a work-order system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkOrder {
+    /// `workorder.created`.
+    Created(WorkOrderCreated),
+    /// `workorder.updated`.
+    Updated(WorkOrderUpdated),
+    /// `workorder.closed`.
+    Closed(WorkOrderClosed),
+}
+
+/// A work order was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkOrderCreated {
+    /// The order's own number.
+    pub request_id: String,
+    /// The category in the words of the other system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The district, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub district: Option<String>,
+    /// The address, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Latitude.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lat: Option<MicroDeg>,
+    /// Longitude.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lon: Option<MicroDeg>,
+    /// How it came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The agency that the other system names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agency: Option<String>,
+    /// Until when the other system owes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<DateTime<Utc>>,
+    /// The other system's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// Something was done about a work order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkOrderUpdated {
+    /// The order's own number.
+    pub request_id: String,
+    /// The other system's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// What was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The agency that did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agency: Option<String>,
+}
+
+/// A work order was closed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkOrderClosed {
+    /// The order's own number.
+    pub request_id: String,
+    /// The other system's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// What the answer was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
+}
+
+/// A fact about the city's surroundings. Its data is kept as JSON text: rules read it, state does not hold it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextFact {
+    /// The event type, such as `io.citybrain.context.weather.v1`.
+    pub kind: String,
+    /// What it is about: the event's subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<String>,
+    /// The data as JSON text.
+    pub data: String,
+}
+
+/// What a person decided: the data of a `city.command` event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// The command's own id; a repeat is ignored.
+    pub command_id: String,
+    /// What to do.
+    pub action: Action,
+    /// The case, alert key or alert that it is about.
+    pub target: String,
+    /// Who decided.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// The unit, for an assignment or dispatch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The new category, for a correction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// The new deadline, for an extension.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<DateTime<Utc>>,
+}
+
+/// What a person can decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Alert: seen and owned.
+    Acknowledge,
+    /// Alert: over. Case: done, checked and closed.
+    Close,
+    /// Case: this unit owes it.
+    Assign,
+    /// Case: the unit begins, and is sent.
+    Dispatch,
+    /// Case: 核查.
+    Verify,
+    /// Case: 退回.
+    Return,
+    /// Case: 返工.
+    Rework,
+    /// Case: 延期.
+    Extend,
+    /// Case: 挂起.
+    Suspend,
+    /// Case: 作废.
+    Void,
+    /// Case: 重开.
+    Reopen,
+}
+
+/// A moment that the brain asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerFired {
+    /// The timer's name, as it was asked for.
+    pub timer: String,
+    /// The moment that was asked for.
+    pub due: DateTime<Utc>,
+}
+
+/// Something that could not be understood.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Malformed {
+    /// The event type that it claimed.
+    pub event_type: String,
+    /// Why it could not be understood.
+    pub reason: String,
+}
+
+impl Body {
+    /// What an event says. Total: an unknown type or unreadable data becomes [`Body::Malformed`].
+    ///
+    /// `event_type` is the full CloudEvents type (`io.citybrain.hotline.message.v1`); any `v<N>` is taken.
+    pub fn from_event(event_type: &str, subject: Option<&str>, data: &[u8]) -> Body {
+        let short = short_type(event_type);
+        let read = match short {
+            "city.signal" => serde_json::from_slice(data).map(Body::Signal),
+            "hotline.message" => serde_json::from_slice(data).map(Body::Hotline),
+            "workorder.created" => serde_json::from_slice(data).map(|it| Body::WorkOrder(WorkOrder::Created(it))),
+            "workorder.updated" => serde_json::from_slice(data).map(|it| Body::WorkOrder(WorkOrder::Updated(it))),
+            "workorder.closed" => serde_json::from_slice(data).map(|it| Body::WorkOrder(WorkOrder::Closed(it))),
+            "city.command" => serde_json::from_slice(data).map(Body::Command),
+            _ if short.starts_with("context.") => serde_json::from_slice::<serde_json::Value>(data).map(|value| {
+                Body::Context(ContextFact {
+                    kind: short.to_owned(),
+                    entity: subject.map(str::to_owned),
+                    data: value.to_string(),
+                })
+            }),
+            _ => {
+                let reason = format!("the journal has no place for events of type `{event_type}`");
+                return Body::Malformed(Malformed { event_type: event_type.to_owned(), reason });
+            }
+        };
+        read.unwrap_or_else(|error| {
+            Body::Malformed(Malformed { event_type: event_type.to_owned(), reason: error.to_string() })
+        })
+    }
+}
+
+/// `hotline.message` of `io.citybrain.hotline.message.v1`.
+fn short_type(event_type: &str) -> &str {
+    let name = event_type.strip_prefix("io.citybrain.").unwrap_or(event_type);
+    match name.rsplit_once(".v") {
+        Some((stem, version)) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => stem,
+        _ => name,
+    }
+}
+
+impl JournalRecord {
+    /// The line of JSON that is stored: the record's canonical bytes.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a record has only text, integers and finite angles")
+    }
+
+    /// Reads a stored line back.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// When it happened, in the words of its event; the log's time where it has none.
+    pub fn event_time(&self) -> DateTime<Utc> {
+        self.event.as_ref().and_then(|event| event.time).unwrap_or(self.log_time)
+    }
+}
