@@ -35,7 +35,7 @@ pub struct Graph {
     scenarios: BTreeMap<String, Scenario>,
     words: words::Words,
     own_channels: Vec<String>,
-    links: BTreeMap<(String, String), Link>,
+    links: BTreeMap<String, BTreeMap<String, Link>>,
 }
 
 /// A kind of danger that the city prepares for.
@@ -119,13 +119,18 @@ enum Edge {
 
 impl Graph {
     /// The graph of a file's text. The error names every line that is wrong.
-    pub fn parse(file_name: &str, text: &str) -> Result<Self, GraphError> {
+    pub fn parse(text: &str) -> Result<Self, GraphError> {
+        Self::parse_file("city.yaml", text)
+    }
+
+    /// The same, with the name of the file for the error.
+    pub fn parse_file(file_name: &str, text: &str) -> Result<Self, GraphError> {
         file::parse(file_name, text)
     }
 
     /// The graph of the file that ships with the program.
     pub fn builtin() -> Self {
-        Self::parse("city.yaml", CITY_YAML).expect("the shipped file is checked by the tests")
+        Self::parse(CITY_YAML).expect("the shipped file is checked by the tests")
     }
 
     /// The digest of the file: equal texts are equal versions.

@@ -176,7 +176,7 @@ impl Graph {
     /// How an event of scenario `cause` can bring about one of scenario `effect`, if it can.
     pub fn explains(&self, cause: &str, effect: &str) -> Option<&Link> {
         // Asked for every new alert: one look-up in what was found when the file was read.
-        self.links.get(&(cause.to_owned(), effect.to_owned()))
+        self.links.get(cause)?.get(effect)
     }
 }
 
@@ -199,8 +199,8 @@ fn within((from, to): (u8, u8), hour: u8) -> bool {
 }
 
 /// The likeliest chain from each scenario to each other one.
-pub(crate) fn links(graph: &Graph) -> BTreeMap<(String, String), Link> {
-    let mut links: BTreeMap<(String, String), Link> = BTreeMap::new();
+pub(crate) fn links(graph: &Graph) -> BTreeMap<String, BTreeMap<String, Link>> {
+    let mut links: BTreeMap<String, BTreeMap<String, Link>> = BTreeMap::new();
     for (id, &node) in &graph.events {
         let Node::Event(event) = &graph.graph[node] else { continue };
         let Some(cause) = &event.scenario else { continue };
@@ -211,7 +211,7 @@ pub(crate) fn links(graph: &Graph) -> BTreeMap<(String, String), Link> {
             }
             let path = std::iter::once(id.clone()).chain(chain.steps.iter().map(|step| step.event.clone())).collect();
             let link = Link { path, permille: chain.permille, lag_minutes_max: chain.lag_minutes.1 };
-            let known = links.entry((cause.clone(), effect)).or_insert_with(|| link.clone());
+            let known = links.entry(cause.clone()).or_default().entry(effect).or_insert_with(|| link.clone());
             if link.permille > known.permille {
                 *known = link;
             }

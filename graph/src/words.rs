@@ -11,8 +11,6 @@ pub struct Sorted {
     pub confidence_permille: u32,
     /// The word that decided, unless none was found.
     pub word: Option<String>,
-    /// The word that means danger to life, if there is one.
-    pub risk_word: Option<String>,
 }
 
 /// The words of all categories, lower case, longest first.
@@ -41,32 +39,33 @@ impl Words {
 }
 
 impl Graph {
-    /// Sorts a text by its words. `structured` is the request type of another system, which is chosen from a list and so
-    /// worth more than a word in a sentence; `text` is free.
-    pub fn sort(&self, structured: Option<&str>, text: &str) -> Sorted {
-        let text = beginning(text).to_lowercase();
-        let chosen = structured.map(|structured| beginning(structured).to_lowercase());
-        let risk_word = self.words.risk.iter().find(|word| text.contains(word.as_str())).cloned();
-        let found = chosen.as_deref().and_then(|chosen| self.sort_chosen(chosen)).or_else(|| self.sort_free(&text));
-        let (category, confidence_permille, word) = found.unwrap_or_else(|| ("other".to_owned(), 300, None));
-        Sorted { category, confidence_permille, word, risk_word }
-    }
-
-    fn sort_chosen(&self, chosen: &str) -> Option<(String, u32, Option<String>)> {
-        if self.categories.contains_key(chosen) && chosen != "other" {
-            return Some((chosen.to_owned(), 990, Some(chosen.to_owned())));
+    /// Sorts a request type of another system, which was chosen from a list; `None` when its words say nothing.
+    pub fn sort_request_type(&self, request_type: &str) -> Option<Sorted> {
+        let chosen = beginning(request_type).to_lowercase();
+        if self.categories.contains_key(&chosen) && chosen != "other" {
+            return Some(Sorted { category: chosen.clone(), confidence_permille: 990, word: Some(chosen) });
         }
         let (word, category, _) = self.words.categories.iter().find(|(word, _, _)| chosen.contains(word.as_str()))?;
-        let confidence = if word == chosen { 980 } else { 900 };
-        Some((category.clone(), confidence, Some(word.clone())))
+        let confidence_permille = if *word == chosen { 980 } else { 900 };
+        Some(Sorted { category: category.clone(), confidence_permille, word: Some(word.clone()) })
     }
 
-    fn sort_free(&self, text: &str) -> Option<(String, u32, Option<String>)> {
+    /// Sorts free text. What no word decides is `other`.
+    pub fn sort_text(&self, text: &str) -> Sorted {
+        let text = beginning(text).to_lowercase();
         let mut found = self.words.categories.iter().filter(|(word, _, _)| text.contains(word.as_str()));
-        let (word, category, _) = found.next()?;
+        let Some((word, category, _)) = found.next() else {
+            return Sorted { category: "other".to_owned(), confidence_permille: 300, word: None };
+        };
         // Words of other categories in the same text make the choice doubtful.
         let rivals = found.filter(|(_, other, _)| other != category).take(4).count() as u32;
-        Some((category.clone(), 800 - 100 * rivals, Some(word.clone())))
+        Sorted { category: category.clone(), confidence_permille: 800 - 100 * rivals, word: Some(word.clone()) }
+    }
+
+    /// The word in a text that means danger to life.
+    pub fn risk_word(&self, text: &str) -> Option<&str> {
+        let text = beginning(text).to_lowercase();
+        self.words.risk.iter().find(|word| text.contains(word.as_str())).map(String::as_str)
     }
 }
 
