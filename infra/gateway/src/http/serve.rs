@@ -1,0 +1,133 @@
+//! Listening, and stopping without cutting anybody off.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::{Gateway, router};
+use crate::limits::SHUTDOWN_GRACE;
+
+/// Headers that a request may have before the connection is closed without a word. Fewer than that, but too many for an
+/// event, are answered and kept like every other refusal.
+const HEADERS_MAX: usize = 20_000;
+
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a client may take for a request's head.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Connections at once.
+const CONNECTIONS_MAX: usize = 4_096;
+
+/// Why the port cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is none.
+    #[error("{listen:?} is no address to listen on, such as 127.0.0.1:8400 / 监听地址无效")]
+    Address {
+        /// The address.
+        listen: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Beyond loopback without a token.
+    #[error(
+        "refusing to listen on {addr}: it can be reached from other machines, and no token is configured; set `http.token` in the configuration, or listen on 127.0.0.1 / 拒绝监听 {addr}：其他机器可以访问而没有配置令牌；请设置 http.token 或只监听 127.0.0.1"
+    )]
+    Unprotected {
+        /// The address.
+        addr: SocketAddr,
+    },
+    /// The port is taken, or not ours to take.
+    #[error("could not listen on {addr}; is another citybrain running? / 无法监听 {addr}，是否已有 citybrain 在运行？")]
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A port that is ours.
+pub struct Listener {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Listener {
+    /// Takes the port. Refuses addresses beyond loopback when there is no token.
+    pub async fn bind(listen: &str, has_token: bool) -> Result<Listener, ServeError> {
+        let wrong = |source| ServeError::Address { listen: listen.to_owned(), source };
+        let mut addrs = tokio::net::lookup_host(listen).await.map_err(wrong)?;
+        let addr = addrs.next().ok_or_else(|| wrong(std::io::Error::other("the name has no address")))?;
+        if !addr.ip().is_loopback() && !has_token {
+            return Err(ServeError::Unprotected { addr });
+        }
+        let listener = TcpListener::bind(addr).await.map_err(|source| ServeError::Bind { addr, source })?;
+        let addr = listener.local_addr().map_err(|source| ServeError::Bind { addr, source })?;
+        Ok(Listener { listener, addr })
+    }
+
+    /// The address, with the port that was given when 0 was asked for.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `stop` resolves; then takes no more requests, ends the streams, and waits for the open requests for
+    /// a while.
+    pub async fn serve(self, gateway: Arc<Gateway>, stop: impl Future<Output = ()>) {
+        let service = TowerToHyperService::new(router(Arc::clone(&gateway)));
+        let mut connections = JoinSet::new();
+        let mut stop = pin!(stop);
+        loop {
+            while connections.try_join_next().is_some() {}
+            let accepted = tokio::select! {
+                () = &mut stop => break,
+                accepted = self.listener.accept(), if connections.len() < CONNECTIONS_MAX => accepted,
+                _ = connections.join_next(), if connections.len() >= CONNECTIONS_MAX => continue,
+            };
+            let Ok((socket, _)) = accepted else {
+                // Out of file descriptors, most likely: give others time to close theirs.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let _ = socket.set_nodelay(true);
+            let service = service.clone();
+            let mut stopping = gateway.stopping.subscribe();
+            connections.spawn(async move {
+                let mut builder = http1::Builder::new();
+                builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+                builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX);
+                let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+                let ended = tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    _ = stopping.wait_for(|stopping| *stopping) => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                };
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+            });
+        }
+        drop(self.listener);
+        gateway.stop();
+        let all = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(SHUTDOWN_GRACE, all).await.is_err() {
+            tracing::warn!(open = connections.len(), "closing connections that did not end in time");
+            connections.shutdown().await;
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Lists, items, reasons, commands, health and metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::Json;
+use serde_json::{Value, json};
+
+use super::{Gateway, Problem};
+use crate::limits::COMMAND_BYTES_MAX;
+use crate::query::{ListQuery, write_cursor};
+use crate::view::Kind;
+
+type Shared = State<Arc<Gateway>>;
+type Parameters = Query<Vec<(String, String)>>;
+
+pub(super) async fn alerts(state: Shared, parameters: Parameters) -> Result<Response, Problem> {
+    list(state, Kind::Alert, parameters).await
+}
+
+pub(super) async fn cases(state: Shared, parameters: Parameters) -> Result<Response, Problem> {
+    list(state, Kind::Case, parameters).await
+}
+
+pub(super) async fn incidents(state: Shared, parameters: Parameters) -> Result<Response, Problem> {
+    list(state, Kind::Incident, parameters).await
+}
+
+/// An alert, or with `.cap` behind its id its CAP document.
+pub(super) async fn alert(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    let Some(bare) = id.strip_suffix(".cap") else { return item(&gateway, Kind::Alert, &id).await };
+    let document = gateway.view.cap(bare).await?.ok_or_else(|| Problem::not_found(&format!("alert {bare}")))?;
+    Ok(([(header::CONTENT_TYPE, "application/cap+xml; charset=utf-8")], document).into_response())
+}
+
+pub(super) async fn case(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    item(&gateway, Kind::Case, &id).await
+}
+
+pub(super) async fn incident(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    item(&gateway, Kind::Incident, &id).await
+}
+
+pub(super) async fn alert_why(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    why(&gateway, Kind::Alert, &id).await
+}
+
+pub(super) async fn case_why(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    why(&gateway, Kind::Case, &id).await
+}
+
+pub(super) async fn incident_why(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    why(&gateway, Kind::Incident, &id).await
+}
+
+async fn list(State(gateway): Shared, kind: Kind, Query(parameters): Parameters) -> Result<Response, Problem> {
+    let query = ListQuery::parse(&parameters).map_err(|(en, zh)| Problem::bad_request(en, zh))?;
+    let page = gateway.view.list(kind, &query).await?;
+    let next = page.next.as_deref().map(write_cursor);
+    Ok(Json(json!({ "items": page.items, "next": next })).into_response())
+}
+
+async fn item(gateway: &Gateway, kind: Kind, id: &str) -> Result<Response, Problem> {
+    found(gateway.view.get(kind, id).await?, kind, id)
+}
+
+async fn why(gateway: &Gateway, kind: Kind, id: &str) -> Result<Response, Problem> {
+    found(gateway.view.why(kind, id).await?, kind, id)
+}
+
+fn found(value: Option<Value>, kind: Kind, id: &str) -> Result<Response, Problem> {
+    let value = value.ok_or_else(|| Problem::not_found(&format!("{} {id}", kind.path().trim_end_matches('s'))))?;
+    Ok(Json(value).into_response())
+}
+
+/// What a person decides, as a JSON object; answered with its place in the log.
+pub(super) async fn command(State(gateway): Shared, body: Bytes) -> Result<Response, Problem> {
+    if body.len() > COMMAND_BYTES_MAX {
+        return Err(Problem::too_large(COMMAND_BYTES_MAX as u64));
+    }
+    let wrong = |why: String| Problem::bad_request(format!("the command is no JSON object: {why}"), format!("命令不是 JSON 对象：{why}"));
+    let text = crate::encoding::utf8(&body).map_err(|error| wrong(error.en()))?;
+    let command: Value = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    if !command.is_object() {
+        return Err(wrong("it begins otherwise".to_owned()));
+    }
+    let position = gateway.view.command(command).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "position": position, "cursor": position.to_string() }))).into_response())
+}
+
+pub(super) async fn live() -> Response {
+    Json(json!({ "status": "live" })).into_response()
+}
+
+pub(super) async fn ready(State(gateway): Shared) -> Response {
+    let health = gateway.view.health().await;
+    let stopping = *gateway.stopping.borrow();
+    let ready = !stopping && health.parts.iter().all(|(_, ready, _)| *ready);
+    let parts: Vec<Value> =
+        health.parts.iter().map(|(name, ready, detail)| json!({ "part": name, "ready": ready, "detail": detail })).collect();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "status": if ready { "ready" } else { "not ready" }, "stopping": stopping, "parts": parts }))).into_response()
+}
+
+/// Prometheus text: the doors' own metrics and those of the rest.
+pub(super) async fn metrics(State(gateway): Shared) -> Response {
+    let mut text = gateway.view.metrics();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let counts = &gateway.door.counts;
+    let events = [
+        ("accepted", &counts.accepted),
+        ("duplicate", &counts.duplicate),
+        ("refused", &counts.refused),
+    ];
+    text.push_str("# HELP citybrain_door_events_total Events that came to a door, by what became of them.\n");
+    text.push_str("# TYPE citybrain_door_events_total counter\n");
+    for (outcome, count) in events {
+        text.push_str(&format!("citybrain_door_events_total{{outcome=\"{outcome}\"}} {}\n", count.load(Ordering::Relaxed)));
+    }
+    let singles = [
+        ("citybrain_door_busy_total", "counter", "Steps that found no room.", counts.busy.load(Ordering::Relaxed)),
+        ("citybrain_door_failed_total", "counter", "Steps that the bus did not take.", counts.failed.load(Ordering::Relaxed)),
+        ("citybrain_door_room_used_per_mille", "gauge", "Room on the way to the bus in use.", u64::from(gateway.door.in_use_per_mille())),
+        ("citybrain_http_requests_total", "counter", "Requests.", gateway.requests.load(Ordering::Relaxed)),
+        ("citybrain_http_problems_total", "counter", "Requests answered with 4xx or 5xx.", gateway.problems.load(Ordering::Relaxed)),
+        (
+            "citybrain_stream_clients",
+            "gauge",
+            "Open streams.",
+            gateway.config.stream_clients_max.saturating_sub(gateway.stream_room.available_permits()) as u64,
+        ),
+    ];
+    for (name, kind, help, value) in singles {
+        text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

@@ -1,0 +1,148 @@
+//! What people read, as the doors ask for it. The binary answers; the doors know nothing of tables or of the brain.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use schemas::Position;
+use serde_json::Value;
+
+use crate::hub::StreamItem;
+use crate::query::{ListQuery, Page};
+
+/// What is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Alerts.
+    Alert,
+    /// Cases.
+    Case,
+    /// Incidents.
+    Incident,
+}
+
+impl Kind {
+    /// The word in paths.
+    pub fn path(self) -> &'static str {
+        match self {
+            Kind::Alert => "alerts",
+            Kind::Case => "cases",
+            Kind::Incident => "incidents",
+        }
+    }
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ViewError {
+    /// The question is wrong.
+    #[error("{en}")]
+    Wrong {
+        /// What is wrong, in English.
+        en: String,
+        /// What is wrong, in Chinese.
+        zh: String,
+    },
+    /// This part does not run here, or not yet.
+    #[error("{en}")]
+    Unavailable {
+        /// What is missing, in English.
+        en: String,
+        /// What is missing, in Chinese.
+        zh: String,
+    },
+    /// It took too long.
+    #[error("the answer took too long")]
+    Timeout,
+    /// Something of ours failed; the text is for the log, not for the asker.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// One SQL query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlRequest {
+    /// One statement that reads.
+    pub query: String,
+    /// A time or a version.
+    pub as_of: Option<String>,
+}
+
+/// The answer to a query.
+pub struct SqlAnswer {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its rows.
+    pub batches: BoxStream<'static, Result<RecordBatch, ViewError>>,
+}
+
+/// A past alert for the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// The alert's id.
+    pub id: String,
+    /// Headline, in Chinese.
+    pub title_zh: String,
+    /// Headline, in English.
+    pub title_en: String,
+    /// Last change.
+    pub updated: DateTime<Utc>,
+    /// First raised.
+    pub published: DateTime<Utc>,
+}
+
+/// Whether the parts are ready.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// Each part: name, whether it is ready, and a few words.
+    pub parts: Vec<(String, bool, String)>,
+}
+
+/// The answer to a returning stream client.
+#[derive(Debug, Clone)]
+pub enum Replay {
+    /// Events within the asked ranges, of each partition in order and without gaps; fewer than asked means: all.
+    Events(Vec<StreamItem>),
+    /// Some of it is no longer held.
+    TooOld,
+}
+
+/// Offsets still to be sent, of each topic and partition: from the start up to, not including, the end.
+pub type Ranges = BTreeMap<(String, i32), Range<i64>>;
+
+/// What the binary answers. All functions may be called at the same time.
+pub trait CityView: Send + Sync + 'static {
+    /// A page. `query.after` is the key that [`Page::next`] gave; use [`ListQuery::page`] over items sorted by key.
+    fn list<'a>(&'a self, kind: Kind, query: &'a ListQuery) -> BoxFuture<'a, Result<Page, ViewError>>;
+
+    /// One of them.
+    fn get<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ViewError>>;
+
+    /// Its way back to log positions, and forward.
+    fn why<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ViewError>>;
+
+    /// An alert's CAP 1.2 document.
+    fn cap<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, ViewError>>;
+
+    /// The latest alerts for the feed, newest first, at most `limit`.
+    fn feed(&self, limit: usize) -> BoxFuture<'_, Result<Vec<FeedEntry>, ViewError>>;
+
+    /// Takes a person's command; answers with its place in the log once it is durable.
+    fn command(&self, command: Value) -> BoxFuture<'_, Result<Position, ViewError>>;
+
+    /// Runs a query that only reads.
+    fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlAnswer, ViewError>>;
+
+    /// Past events for a returning stream client, at most `limit`.
+    fn replay_from<'a>(&'a self, ranges: &'a Ranges, limit: usize) -> BoxFuture<'a, Result<Replay, ViewError>>;
+
+    /// Whether the parts are ready.
+    fn health(&self) -> BoxFuture<'_, Health>;
+
+    /// Metrics of everything but the doors, as Prometheus text without `# EOF`.
+    fn metrics(&self) -> String;
+}
