@@ -206,8 +206,10 @@ impl Door {
         passed.partition_key = partition_key(&data, &def.key).or_else(|| event.partition_key.clone());
         passed.data_content_type = Some("application/json".to_owned());
         passed.data = Some(Bytes::from(data.to_string()));
-        passed.subject = passed.subject.map(|subject| schemas::pii::mask(&subject).0.into_owned());
-        // What names the record for people is masked like its data; id and source stay, or repeats would not be known.
+        // A subject that is not the key is free text. Id and source stay, or repeats would not be known.
+        if passed.subject != passed.partition_key {
+            passed.subject = passed.subject.map(|subject| schemas::pii::mask(&subject).0.into_owned());
+        }
         Ok(Admitted { topic: def.topic.clone(), record: passed.to_kafka(), key: (passed.source, passed.id) })
     }
 }

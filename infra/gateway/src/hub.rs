@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use bus::Chunk;
 use schemas::Position;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -217,10 +216,9 @@ impl StreamHub {
         Arc::new(StreamHub { ring: Mutex::new(ring), published: watch::Sender::new(0), events_max, bytes_max })
     }
 
-    /// Takes in what the bus gave.
-    pub fn publish(&self, chunk: &Arc<Chunk>) {
-        let at = (chunk.topic.to_string(), chunk.partition);
-        self.publish_items(at, chunk.first_offset, chunk.next_offset, StreamItem::from_bronze(&chunk.rows));
+    /// Takes in rows in bronze form of one partition: those of the offsets from `first` up to, not including, `next`.
+    pub fn publish_rows(&self, at: TopicPartition, first: i64, next: i64, rows: &RecordBatch) {
+        self.publish_items(at, first, next, StreamItem::from_bronze(rows));
     }
 
     /// Takes in events of one partition: those of the offsets from `first` up to, not including, `next`.

@@ -5,8 +5,28 @@
 //! What is refused is kept in `dlq` with its original bytes.
 //!
 //! Knows nothing of how alerts and cases come about, nor of tables: what people read is asked of a
-//! [`view::CityView`] that the binary implements.
+//! [`view::CityView`] that the binary implements. Of the bus it knows two small traits ([`ports`]).
 
+pub mod door;
 pub mod encoding;
+pub mod http;
+pub mod hub;
 pub mod import;
 pub mod limits;
+mod masking;
+pub mod memory;
+pub mod ports;
+pub mod query;
+pub mod refusal;
+pub mod steps;
+pub mod view;
+
+pub use door::{Door, DoorConfig, DoorError, Outcome};
+pub use http::{Gateway, GatewayConfig, Listener, router};
+pub use hub::{StreamHub, StreamItem};
+pub use import::mapping::Mapping;
+pub use import::sink::{DoorSink, HttpSink, Sink};
+pub use import::{Cancel, ImportOptions, ImportReport, Importer};
+pub use ports::{EventLog, SeenIndex, Types};
+pub use query::{ListQuery, Page};
+pub use view::{CityView, Kind, ViewError};

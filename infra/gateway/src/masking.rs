@@ -42,20 +42,16 @@ fn walk(value: &mut Value, pointer: &mut String, def: &TypeDef, secret: &[u8; 32
 }
 
 fn wanted(def: &TypeDef, pointer: &str) -> bool {
-    def.columns.iter().find(|column| is_at(&column.path, pointer)).is_none_or(|column| column.pii)
+    pointer.strip_prefix('/') == Some(CALLER) || def.columns.iter().find(|column| column.path == pointer).is_none_or(|column| column.pii)
 }
 
-/// Paths of columns are JSON pointers or plain names.
-fn is_at(path: &str, pointer: &str) -> bool {
-    path == pointer || pointer.strip_prefix('/').is_some_and(|rest| rest == path || rest.replace('/', ".") == path)
-}
-
+/// `pointer` is that of the text, without the places in arrays.
 fn replace(text: &mut String, pointer: &str, secret: &[u8; 32]) {
     let (masked, spans) = pii::mask(text);
     if spans.is_empty() {
         return;
     }
-    let new = if pointer == format!("/{CALLER}") {
+    let new = if pointer.strip_prefix('/') == Some(CALLER) {
         let digest = blake3::keyed_hash(secret, text.trim().as_bytes());
         format!("caller-{}", &digest.to_hex()[..16])
     } else {

@@ -210,7 +210,7 @@ mod tests {
         let mut query = parse("limit=10&state=active").unwrap();
         let mut seen = Vec::new();
         for _ in 0..10 {
-            let items = keys.iter().map(|key| (key, || json!({"id": key, "state": if key.ends_with('3') { "cleared" } else { "active" }})));
+            let items = keys.iter().map(|key| (key, move || json!({"id": key, "state": if key.ends_with('3') { "cleared" } else { "active" }})));
             let page = query.page(items);
             seen.extend(page.items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
             let Some(next) = page.next else { break };

@@ -110,9 +110,12 @@ impl Listener {
                 builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
                 builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX);
                 let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+                let stopped = async {
+                    let _ = stopping.wait_for(|stopping| *stopping).await;
+                };
                 let ended = tokio::select! {
                     ended = connection.as_mut() => ended,
-                    _ = stopping.wait_for(|stopping| *stopping) => {
+                    () = stopped => {
                         connection.as_mut().graceful_shutdown();
                         connection.await
                     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use schemas::Event;
 use tokio::sync::mpsc;
 
@@ -126,16 +127,17 @@ impl Producer {
             }
             self.counters.rows.fetch_add(1, Ordering::Relaxed);
             self.counters.consumed.store(consumed_before + consumed.load(Ordering::Relaxed), Ordering::Relaxed);
+            let (row_number, original) = (row.row, row.original);
             for (kind, result) in row.results.drain(..).enumerate() {
                 self.counters.events.fetch_add(1, Ordering::Relaxed);
-                let place = |column: Option<String>| Place { file: Some(Arc::clone(&file)), row: Some(row.row), column, ..Place::default() };
+                let place = |column: Option<String>| Place { file: Some(Arc::clone(&file)), row: Some(row_number), column, ..Place::default() };
                 let origin = |column: Option<String>| Origin { door: Arc::clone(&door), place: place(column), ..Origin::default() };
                 let incoming = match result.map(|mapped| self.event(mapped)) {
                     Ok(Ok(event)) => match &mut sorter {
                         None => Incoming { event: Ok(event), origin: origin(None) },
                         Some(sorter) => {
                             let time_us = event.time.map_or(i64::MAX, |time| time.timestamp_micros());
-                            let key = Key { time_us, file: number, row: row.row, kind: kind as u32 };
+                            let key = Key { time_us, file: number, row: row_number, kind: kind as u32 };
                             if let Err(error) = sorter.push(key, event.to_json().into_bytes()) {
                                 failed = Some(error);
                                 return ControlFlow::Break(());
@@ -143,8 +145,8 @@ impl Producer {
                             continue;
                         }
                     },
-                    Ok(Err(refusal)) => refused(refusal, origin(None), &row),
-                    Err(problem) => refused(of_row(&problem), origin(problem.column.clone()), &row),
+                    Ok(Err(refusal)) => refused(refusal, origin(None), original),
+                    Err(problem) => refused(of_row(&problem), origin(problem.column.clone()), original),
                 };
                 if self.out.push(incoming).is_break() {
                     return ControlFlow::Break(());
@@ -216,8 +218,8 @@ impl Out {
     }
 }
 
-fn refused(refusal: Refusal, mut origin: Origin, row: &RowResult<'_>) -> Incoming {
-    origin.original = Some((row.original)());
+fn refused(refusal: Refusal, mut origin: Origin, original: &dyn Fn() -> Bytes) -> Incoming {
+    origin.original = Some(original());
     origin.content_type = Arc::from("text/plain");
     Incoming { event: Err(refusal), origin }
 }

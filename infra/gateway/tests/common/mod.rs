@@ -1,0 +1,261 @@
+//! What the tests of the doors share: a door onto a log in memory, a city that answers from constants, a small HTTP client.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use gateway::hub::StreamItem;
+use gateway::memory::{MemoryLog, MemorySeen};
+use gateway::view::{FeedEntry, Health, Ranges, Replay, SqlAnswer, SqlRequest};
+use gateway::{CityView, Door, DoorConfig, Gateway, GatewayConfig, Kind, ListQuery, Listener, Page, StreamHub, Types, ViewError};
+use schemas::{Position, Registry};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+/// A city with three alerts, and a past that the stream can fetch.
+#[derive(Default)]
+pub struct City {
+    pub past: Mutex<Vec<StreamItem>>,
+    pub commands: Mutex<Vec<Value>>,
+}
+
+impl CityView for City {
+    fn list<'a>(&'a self, _kind: Kind, query: &'a ListQuery) -> BoxFuture<'a, Result<Page, ViewError>> {
+        let ids = ["a1", "a2", "a3"];
+        let page = query.page(ids.into_iter().map(|id| (id, move || json!({"id": id, "state": "active", "level": 2}))));
+        async move { Ok(page) }.boxed()
+    }
+
+    fn get<'a>(&'a self, _kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ViewError>> {
+        let found = ["a1", "a2", "a3"].contains(&id).then(|| json!({"id": id}));
+        async move { Ok(found) }.boxed()
+    }
+
+    fn why<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ViewError>> {
+        self.get(kind, id)
+    }
+
+    fn cap<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, ViewError>> {
+        let found = (id == "a1").then(|| "<alert/>".to_owned());
+        async move { Ok(found) }.boxed()
+    }
+
+    fn feed(&self, _limit: usize) -> BoxFuture<'_, Result<Vec<FeedEntry>, ViewError>> {
+        let time = chrono::DateTime::from_timestamp(1_500_000_000, 0).unwrap();
+        let entry = FeedEntry { id: "a1".into(), title_zh: "内涝 <红>".into(), title_en: "Flooding".into(), updated: time, published: time };
+        async move { Ok(vec![entry]) }.boxed()
+    }
+
+    fn command(&self, command: Value) -> BoxFuture<'_, Result<Position, ViewError>> {
+        self.commands.lock().unwrap().push(command);
+        async move { Ok(Position::new("city.command", 0, 7)) }.boxed()
+    }
+
+    fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlAnswer, ViewError>> {
+        use arrow::array::{Int64Array, RecordBatch, StringArray};
+        use arrow::datatypes::{DataType, Field, Schema};
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false), Field::new("t", DataType::Utf8, true)]));
+        let answer = if request.query.contains("drop") {
+            Err(ViewError::Wrong { en: "only queries that read".into(), zh: "只允许读取".into() })
+        } else {
+            let columns: Vec<Arc<dyn arrow::array::Array>> =
+                vec![Arc::new(Int64Array::from_iter_values(0..10)), Arc::new(StringArray::from_iter((0..10).map(|n| (n % 2 == 0).then_some("偶"))))];
+            let batch = RecordBatch::try_new(Arc::clone(&schema) as _, columns).unwrap();
+            Ok(SqlAnswer { schema, batches: Box::pin(futures::stream::iter([Ok(batch)])) })
+        };
+        async move { answer }.boxed()
+    }
+
+    fn replay_from<'a>(&'a self, ranges: &'a Ranges, limit: usize) -> BoxFuture<'a, Result<Replay, ViewError>> {
+        let past = self.past.lock().unwrap();
+        let first = past.first().map_or(0, |item| item.position.offset);
+        let answer = if ranges.values().any(|range| range.start < first) {
+            Replay::TooOld
+        } else {
+            let within = |item: &&StreamItem| {
+                ranges.get(&(item.position.topic.clone(), item.position.partition)).is_some_and(|range| range.contains(&item.position.offset))
+            };
+            Replay::Events(past.iter().filter(within).take(limit).cloned().collect())
+        };
+        async move { Ok(answer) }.boxed()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        async move { Health { parts: vec![("bus".into(), true, "ok".into())] } }.boxed()
+    }
+
+    fn metrics(&self) -> String {
+        "city_up 1".to_owned()
+    }
+}
+
+/// A door onto a log in memory.
+pub fn door(log: &Arc<MemoryLog>) -> Arc<Door> {
+    door_with(log, DoorConfig::default())
+}
+
+pub fn door_with(log: &Arc<MemoryLog>, config: DoorConfig) -> Arc<Door> {
+    let types = Arc::new(Types::new(Arc::new(Registry::builtin())));
+    Door::new(log.clone(), MemorySeen::new(), types, config)
+}
+
+/// A running HTTP side.
+pub struct Running {
+    pub address: String,
+    pub log: Arc<MemoryLog>,
+    pub hub: Arc<StreamHub>,
+    pub city: Arc<City>,
+    stop: Option<oneshot::Sender<()>>,
+    served: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    pub async fn start() -> Running {
+        Running::with(GatewayConfig { patience: Duration::from_millis(400), ..GatewayConfig::default() }, StreamHub::new(BTreeMap::new())).await
+    }
+
+    pub async fn with(config: GatewayConfig, hub: Arc<StreamHub>) -> Running {
+        let (log, city) = (MemoryLog::new(), Arc::new(City::default()));
+        let listener = Listener::bind("127.0.0.1:0", config.token.is_some()).await.unwrap();
+        let address = listener.addr().to_string();
+        let gateway = Gateway::new(door(&log), Arc::clone(&hub), city.clone(), config);
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(listener.serve(gateway, async move {
+            let _ = stopped.await;
+        }));
+        Running { address, log, hub, city, stop: Some(stop), served }
+    }
+
+    pub async fn stop(mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        tokio::time::timeout(Duration::from_secs(20), self.served).await.expect("it stops").unwrap();
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], b"").await
+    }
+
+    pub async fn post(&self, path: &str, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.ask("POST", path, &[("content-type", content_type)], body.as_ref()).await
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if method == "POST" {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        let mut socket = TcpStream::connect(&self.address).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        // The other side may answer and close before it has everything.
+        let _ = socket.write_all(body).await;
+        let mut bytes = Vec::new();
+        let _ = socket.read_to_end(&mut bytes).await;
+        Answer::of(&bytes)
+    }
+
+    /// Opens a stream and reads from it.
+    pub async fn stream(&self, path: &str, last_event_id: Option<&str>) -> SseReader {
+        let header = last_event_id.map_or_else(String::new, |id| format!("last-event-id: {id}\r\n"));
+        let mut socket = TcpStream::connect(&self.address).await.unwrap();
+        socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{header}\r\n", self.address).as_bytes()).await.unwrap();
+        SseReader { socket, text: String::new() }
+    }
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    fn of(bytes: &[u8]) -> Answer {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer");
+        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut body = bytes[end + 4..].to_vec();
+        if head.contains("transfer-encoding: chunked") {
+            body = unchunk(&body);
+        }
+        Answer { status, head, body }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+fn unchunk(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = body.windows(2).position(|window| window == b"\r\n") {
+        let length = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap().trim(), 16).unwrap();
+        if length == 0 {
+            break;
+        }
+        whole.extend_from_slice(&body[end + 2..end + 2 + length]);
+        body = &body[end + 4 + length..];
+    }
+    whole
+}
+
+pub struct SseReader {
+    socket: TcpStream,
+    text: String,
+}
+
+impl SseReader {
+    /// Reads until `enough`, and gives all that came.
+    pub async fn until(&mut self, enough: impl Fn(&str) -> bool) -> String {
+        let mut buffer = [0; 64 * 1024];
+        while !enough(&self.text) {
+            let read = tokio::time::timeout(Duration::from_secs(20), self.socket.read(&mut buffer)).await;
+            let read = read.unwrap_or_else(|_| panic!("nothing more came after:\n{}", self.text)).unwrap();
+            if read == 0 {
+                break;
+            }
+            self.text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+        self.text.clone()
+    }
+
+    /// The ids that came so far, of events with data.
+    pub fn ids(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        for block in self.text.split("\n\n") {
+            let id = block.lines().find_map(|line| line.strip_prefix("id: "));
+            if block.contains("data: ")
+                && let Some(id) = id
+            {
+                ids.push(id.to_owned());
+            }
+        }
+        ids
+    }
+}
+
+/// A valid sensor event as structured JSON.
+pub fn observation(id: &str) -> Value {
+    json!({
+        "specversion": "1.0", "id": id, "source": "urn:test", "type": "io.citybrain.sensor.observation.v1",
+        "time": "2026-01-01T00:00:00Z",
+        "data": {"datastream": "s1/rainfall", "result": 1.5, "unit": "mm", "property": "rainfall", "station": "s1"},
+    })
+}
+
+/// The data of the records in `dlq`.
+pub fn dlq(log: &MemoryLog) -> Vec<Value> {
+    log.records("dlq").iter().map(|record| serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()).collect()
+}
