@@ -1,1 +1,390 @@
-//! brain.
+//! The decision core: records of the journal in, effects out, the same every time.
+//!
+//! [`Brain::apply`] is synchronous and total: every record has a transition, malformed ones included. Time comes from
+//! the records, ids from their numbers, and state is plain collections of integers and text. Reports open cases and take
+//! them to the unit that owes them ([`cases`]); signals and surges raise alerts ([`alerts`], [`surge`]); what belongs
+//! together becomes an incident ([`incidents`]); people command ([`commands`]); deadlines come back as timers.
+//!
+//! It knows nothing of Kafka, files, clocks, threads or models: what it wants done it returns as [`Effect`]s.
+
+mod alerts;
+mod cap;
+mod cases;
+mod chain;
+mod clock;
+mod commands;
+mod effect;
+mod incidents;
+mod limits;
+mod state;
+mod surge;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use chrono::{DateTime, Utc};
+use graph::{Graph, Sorted};
+use schemas::journal::{Body, HotlineMessage, JournalRecord, TimerFired, WorkOrder, WorkOrderCreated};
+use serde::{Deserialize, Serialize};
+
+pub use chain::Chain;
+pub use effect::{Decision, Dispatch, Effect, IncidentChange, SOURCE, WakeAt, effect_event, effects_bytes};
+pub use state::{Alert, Case, Counts, Incident};
+
+use cases::Intake;
+use clock::Clocks;
+use state::{State, Timer, Turn, quote};
+
+/// The layout of a snapshot.
+const LAYOUT: u32 = 1;
+
+/// What the brain is told once; everything that changes later comes as a `ConfigChanged` record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The city's offset from UTC in minutes, for duties by the hour and the times of warnings.
+    pub utc_offset_minutes: i32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { utc_offset_minutes: 480 }
+    }
+}
+
+/// Why a snapshot cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The bytes are no snapshot.
+    #[error("could not read the brain's snapshot of {bytes} bytes")]
+    Unreadable {
+        /// How many there are.
+        bytes: usize,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Another version wrote it.
+    #[error("the brain's snapshot has layout {found}; this program reads layout {LAYOUT}")]
+    Layout {
+        /// Its layout.
+        found: u32,
+    },
+}
+
+/// The decision core of a city.
+#[derive(Debug, Clone)]
+pub struct Brain {
+    graph: Graph,
+    state: State,
+    /// What request types mean: a pure function of the graph, remembered because the same few hundred come all the time.
+    memo: BTreeMap<String, Option<Sorted>>,
+}
+
+impl Brain {
+    /// A brain that has seen nothing.
+    pub fn new(graph: Graph, config: Config) -> Self {
+        let state = State {
+            layout: LAYOUT,
+            next_seq: 0,
+            log_time: DateTime::UNIX_EPOCH,
+            utc_offset_minutes: config.utc_offset_minutes.clamp(-14 * 60, 14 * 60),
+            behaviour: 0,
+            clocks: Clocks::default(),
+            cases: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            places: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            alerts: BTreeMap::new(),
+            active: BTreeMap::new(),
+            incidents: BTreeMap::new(),
+            surges: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            commands: VecDeque::new(),
+            counts: Counts::default(),
+        };
+        Self { graph, state, memo: BTreeMap::new() }
+    }
+
+    /// Applies a record and appends what it wants done. A record that was applied before changes nothing.
+    pub fn apply(&mut self, record: &JournalRecord, effects: &mut Vec<Effect>) {
+        let state = &mut self.state;
+        if record.seq < state.next_seq {
+            return;
+        }
+        state.next_seq = record.seq + 1;
+        state.counts.records += 1;
+        state.log_time = state.log_time.max(believable(record.log_time));
+        let first = effects.len();
+        let event_time = believable(record.event_time());
+        let mut turn = Turn {
+            graph: &self.graph,
+            seq: record.seq,
+            timeline: 0,
+            at: state.log_time,
+            event_time,
+            source: record.source.as_ref(),
+            first,
+            effects,
+        };
+        match &record.body {
+            Body::Signal(signal) => {
+                state.arrive(&mut turn, record);
+                state.signal(&mut turn, signal);
+            }
+            Body::Hotline(message) => {
+                state.arrive(&mut turn, record);
+                let intake = hear(&self.graph, record, message);
+                state.report(&mut turn, intake);
+            }
+            Body::WorkOrder(WorkOrder::Created(order)) => {
+                state.arrive(&mut turn, record);
+                let sorted = remembered(&mut self.memo, &self.graph, order.category.as_deref());
+                let intake = take_in(&self.graph, record, order, sorted);
+                state.report(&mut turn, intake);
+            }
+            Body::WorkOrder(WorkOrder::Updated(order)) => {
+                state.arrive(&mut turn, record);
+                let reason = order.note.as_deref().or(order.status.as_deref()).unwrap_or("the unit works on it");
+                state.request_moves(&mut turn, &key(record, &order.request_id), &order.request_id, false, &quote(reason));
+            }
+            Body::WorkOrder(WorkOrder::Closed(order)) => {
+                state.arrive(&mut turn, record);
+                let reason = order.resolution.as_deref().or(order.status.as_deref()).unwrap_or("the unit reports it done");
+                state.request_moves(&mut turn, &key(record, &order.request_id), &order.request_id, true, &quote(reason));
+            }
+            Body::Context(_) => state.arrive(&mut turn, record),
+            Body::Command(command) => {
+                // What it is about has a time; without one it happens at the city's latest.
+                turn.at = state.clocks.latest().unwrap_or(state.log_time);
+                state.command(&mut turn, command);
+            }
+            Body::TimerFired(fired) => state.timer(&mut turn, fired),
+            Body::Tick => {
+                for (timeline, at) in state.clocks.tick(state.log_time) {
+                    (turn.timeline, turn.at) = (timeline, at);
+                    state.retire(&mut turn);
+                }
+            }
+            Body::Malformed(malformed) => {
+                state.counts.malformed += 1;
+                turn.decide("refused", &quote(&malformed.event_type), "rules", "malformed", quote(&malformed.reason));
+            }
+            Body::VersionBarrier { version } => {
+                state.behaviour = state.behaviour.max(*version);
+                turn.decide("config", "behaviour", "rules", &version.to_string(), "from here on decisions follow this version".to_owned());
+            }
+            Body::ConfigChanged { key, value } => {
+                let changed = configure(&self.graph, state, key, value);
+                let (kind, reason) = match &changed {
+                    Ok(change) => ("config", change.said.clone()),
+                    Err(problem) => ("refused", problem.clone()),
+                };
+                turn.decide(kind, &quote(key), "person", if changed.is_ok() { "changed" } else { "not changed" }, reason);
+                if let Ok(Change { graph: Some(graph), .. }) = changed {
+                    self.graph = graph;
+                    self.memo.clear();
+                }
+            }
+        }
+    }
+
+    /// The state as canonical bytes: equal states have equal bytes.
+    pub fn snapshot(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.state).expect("state has only text, integers and finite angles")
+    }
+
+    /// The brain that [`Brain::snapshot`] wrote. The graph is the one that was in force then.
+    ///
+    /// # Errors
+    /// When the bytes are not such a snapshot, or of another layout.
+    pub fn restore(graph: Graph, config: Config, snapshot: &[u8]) -> Result<Self, RestoreError> {
+        // The settings in the snapshot are newer than those the brain was once told.
+        let Config { utc_offset_minutes: _ } = config;
+        let unreadable = |source| RestoreError::Unreadable { bytes: snapshot.len(), source };
+        let Layout { layout } = serde_json::from_slice(snapshot).map_err(unreadable)?;
+        if layout != LAYOUT {
+            return Err(RestoreError::Layout { found: layout });
+        }
+        let state = serde_json::from_slice(snapshot).map_err(unreadable)?;
+        Ok(Self { graph, state, memo: BTreeMap::new() })
+    }
+
+    /// The timer that is due first. The shell appends a `TimerFired` when a record at or after its moment is to come.
+    pub fn next_timer(&self) -> Option<(DateTime<Utc>, &str)> {
+        self.pending().next()
+    }
+
+    /// The timers that were asked for and have not fired, the earliest first.
+    pub fn pending(&self) -> impl Iterator<Item = (DateTime<Utc>, &str)> {
+        self.state.timers.iter().map(|timer| (timer.due, timer.name.as_str()))
+    }
+
+    /// City time: where the stream stands that was heard last.
+    pub fn now(&self) -> Option<DateTime<Utc>> {
+        self.state.clocks.latest()
+    }
+
+    /// The number that the next record should have.
+    pub fn next_seq(&self) -> u64 {
+        self.state.next_seq
+    }
+
+    /// The cases in live state, in the order in which they were opened.
+    pub fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.state.cases.values()
+    }
+
+    /// A case by its id.
+    pub fn case(&self, id: &str) -> Option<&Case> {
+        self.state.cases.get(&cases::case_seq(id)?)
+    }
+
+    /// The alerts in live state, cleared ones included for a while, in the order in which they were raised.
+    pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.state.alerts.values()
+    }
+
+    /// An alert by its id, or by its key while it is not cleared.
+    pub fn alert(&self, id_or_key: &str) -> Option<&Alert> {
+        let id = self.state.active.get(id_or_key).map_or(id_or_key, String::as_str);
+        self.state.alerts.get(id)
+    }
+
+    /// The incidents that go on, in the order in which they began.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.state.incidents.values()
+    }
+
+    /// What has happened so far, in numbers.
+    pub fn counts(&self) -> Counts {
+        self.state.counts
+    }
+
+    /// The graph that decisions rest on.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+}
+
+#[derive(Deserialize)]
+struct Layout {
+    layout: u32,
+}
+
+/// A setting's new value.
+struct Change {
+    said: String,
+    graph: Option<Graph>,
+}
+
+fn configure(graph: &Graph, state: &mut State, key: &str, value: &str) -> Result<Change, String> {
+    match key {
+        "graph" => match Graph::parse(value) {
+            Ok(new) => {
+                let said = format!("graph {} follows {}", new.version(), graph.version());
+                Ok(Change { said, graph: Some(new) })
+            }
+            Err(error) => Err(quote(&error.to_string())),
+        },
+        "utc_offset_minutes" => match value.parse::<i32>() {
+            Ok(minutes) if minutes.abs() <= 14 * 60 => {
+                state.utc_offset_minutes = minutes;
+                Ok(Change { said: format!("{minutes} minutes from UTC"), graph: None })
+            }
+            Ok(_) | Err(_) => Err(format!("`{}` is not a number of minutes within 14 hours", quote(value))),
+        },
+        _ => Err(format!("there is no setting `{}`", quote(key))),
+    }
+}
+
+impl State {
+    /// A record of the outside world has come: time moves, and what is over goes.
+    fn arrive(&mut self, turn: &mut Turn<'_>, record: &JournalRecord) {
+        let source = record.event.as_ref().map_or("", |event| event.source.as_str());
+        (turn.timeline, turn.at) = self.clocks.observe(turn.seq, source, turn.event_time, self.log_time);
+        self.retire(turn);
+    }
+
+    fn retire(&mut self, turn: &mut Turn<'_>) {
+        self.retire_cases(turn.timeline, turn.at);
+        self.retire_incidents(turn);
+    }
+
+    /// A moment has come that was asked for; any other timer is none of ours.
+    fn timer(&mut self, turn: &mut Turn<'_>, fired: &TimerFired) {
+        let from = Timer { due: fired.due, name: fired.timer.clone(), timeline: 0 };
+        let Some(timer) = self.timers.range(from..).next().cloned() else { return };
+        if timer.due != fired.due || timer.name != fired.timer {
+            return;
+        }
+        self.timers.remove(&timer);
+        turn.timeline = timer.timeline;
+        turn.at = self.clocks.reach(timer.timeline, timer.due);
+        match timer.name.split('/').collect::<Vec<_>>().as_slice() {
+            [case, "due"] => self.deadline(turn, case),
+            ["alert", key, "clear"] => self.clear_due(turn, key),
+            ["surge", _, scenario] => self.surge_hour(turn, scenario),
+            other => unreachable!("the brain asks for no timer {other:?}"),
+        }
+    }
+}
+
+/// Times beyond the calendar of people are cut to it, so that arithmetic on them has room.
+fn believable(time: DateTime<Utc>) -> DateTime<Utc> {
+    let from = DateTime::from_timestamp(-62_135_596_800, 0).expect("the year 1");
+    let to = DateTime::from_timestamp(253_402_300_799, 0).expect("the year 9999");
+    time.clamp(from, to)
+}
+
+/// Source and number: requests of two systems may have the same number.
+fn key(record: &JournalRecord, request: &str) -> String {
+    let source = record.event.as_ref().map_or("", |event| event.source.as_str());
+    format!("{source}#{request}")
+}
+
+fn remembered(memo: &mut BTreeMap<String, Option<Sorted>>, graph: &Graph, request_type: Option<&str>) -> Option<Sorted> {
+    let request_type = request_type?;
+    if let Some(known) = memo.get(request_type) {
+        return known.clone();
+    }
+    if memo.len() >= limits::MEMO_MAX {
+        memo.clear();
+    }
+    let sorted = graph.sort_request_type(request_type);
+    memo.insert(request_type.to_owned(), sorted.clone());
+    sorted
+}
+
+fn take_in<'a>(graph: &Graph, record: &JournalRecord, order: &'a WorkOrderCreated, sorted: Option<Sorted>) -> Intake<'a> {
+    let text = order.description.as_deref().unwrap_or_default();
+    Intake {
+        key: key(record, &order.request_id),
+        request: &order.request_id,
+        channel: "work_order",
+        own: order.channel.as_deref().is_some_and(|channel| graph.is_own_channel(channel)),
+        sorted: sorted.unwrap_or_else(|| graph.sort_text(text)),
+        risk_word: if text.is_empty() { None } else { graph.risk_word(text).map(str::to_owned) },
+        district: order.district.as_deref(),
+        address: order.address.as_deref(),
+        lat: order.lat,
+        lon: order.lon,
+        due: order.due,
+    }
+}
+
+fn hear<'a>(graph: &Graph, record: &JournalRecord, message: &'a HotlineMessage) -> Intake<'a> {
+    let chosen = message.category.as_deref().and_then(|category| graph.sort_request_type(category));
+    Intake {
+        key: key(record, &message.message_id),
+        request: &message.message_id,
+        channel: "hotline",
+        own: message.channel.as_deref().is_some_and(|channel| graph.is_own_channel(channel)),
+        sorted: chosen.unwrap_or_else(|| graph.sort_text(&message.text)),
+        risk_word: graph.risk_word(&message.text).map(str::to_owned),
+        district: message.district.as_deref(),
+        address: message.address.as_deref(),
+        lat: message.lat,
+        lon: message.lon,
+        due: None,
+    }
+}

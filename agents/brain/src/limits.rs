@@ -1,0 +1,76 @@
+//! How much is too much, and why.
+
+use chrono::TimeDelta;
+
+/// A case that nobody has moved for this long leaves live state; its history stays in the tables. Of 58,000 work orders
+/// of a real city 99.7 % were closed within it, and at 400 new cases a day it keeps some 70,000 in memory.
+pub(crate) const OPEN_CASE_AGE_MAX: TimeDelta = TimeDelta::days(180);
+
+/// A case that is over stays this long, so that a repeated or late fact about it still finds it.
+pub(crate) const FINAL_CASE_AGE_MAX: TimeDelta = TimeDelta::days(3);
+
+/// Cases in state, whatever their age: a guard against a flood of reports (about 1 KiB each).
+pub(crate) const CASES_MAX: usize = 200_000;
+
+/// Cases that may leave for each record that arrives, so that no single record is slow.
+pub(crate) const LEAVING_PER_RECORD_MAX: usize = 8;
+
+/// The same category at the same place within this time is the same matter.
+pub(crate) const SAME_PLACE: TimeDelta = TimeDelta::hours(24);
+
+/// An incident takes in what happens within this time of its last event.
+pub(crate) const INCIDENT_JOIN: TimeDelta = TimeDelta::hours(6);
+
+/// An incident that nothing has joined for this long is over.
+pub(crate) const INCIDENT_AGE_MAX: TimeDelta = TimeDelta::hours(48);
+
+/// Incidents in state; the oldest leave first.
+pub(crate) const INCIDENTS_MAX: usize = 4096;
+
+/// A chain less likely than this does not explain anything by itself.
+pub(crate) const CHAIN_PERMILLE_MIN: u32 = 20;
+
+/// Alerts in state; the oldest cleared ones leave first, an active one never leaves.
+pub(crate) const ALERTS_MAX: usize = 2048;
+
+/// Evidence that an alert collects before it is sent as an update: evidence is complete, but no record is huge.
+pub(crate) const EVIDENCE_PENDING_MAX: usize = 256;
+
+/// How long a condition must be measured as gone before its alert is cleared: one good reading in a storm is no end.
+pub(crate) const CLEAR_AFTER: TimeDelta = TimeDelta::minutes(5);
+
+/// Lower readings in a row before an alert's level goes down.
+pub(crate) const LOWER_READINGS_MIN: u32 = 3;
+
+/// Reports of one surge window; more than any city of ten million sends in two hours.
+pub(crate) const SURGE_REPORTS_MAX: usize = 20_000;
+
+/// Hours in a row with hardly any report before a surge is over: people sleep, the water does not go.
+pub(crate) const SURGE_QUIET_HOURS: u32 = 24;
+
+/// Times at which parallel streams may stand: live, and a few imports of other years.
+pub(crate) const TIMELINES_MAX: usize = 16;
+
+/// Sources whose timeline is remembered.
+pub(crate) const SOURCES_MAX: usize = 4096;
+
+/// Records this far apart may still speak of the same days.
+pub(crate) const TIMELINE_SPAN: TimeDelta = TimeDelta::days(3);
+
+/// How far ahead of the log an event's time may be and still be believed; the doors use the same day.
+pub(crate) const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
+
+/// A timeline this close to the log's time is live and also moves by ticks.
+pub(crate) const LIVE_WITHIN: TimeDelta = TimeDelta::hours(1);
+
+/// Ids of commands that are remembered against repeats.
+pub(crate) const COMMANDS_MAX: usize = 10_000;
+
+/// Request types whose category is remembered; a pure function's memory, not state.
+pub(crate) const MEMO_MAX: usize = 4096;
+
+/// Deadlines beyond this are somebody's mistake.
+pub(crate) const DEADLINE_MAX: TimeDelta = TimeDelta::days(730);
+
+/// Characters of a person's or another system's text that are repeated in reasons.
+pub(crate) const QUOTE_CHARS_MAX: usize = 120;

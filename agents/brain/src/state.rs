@@ -1,0 +1,282 @@
+//! What the brain remembers: plain collections of integers and text, all of it bounded by `limits`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use chrono::{DateTime, Utc};
+use graph::Graph;
+use schemas::alert::{AlertState, Area, Headline, Point};
+use schemas::case::CaseState;
+use schemas::position::Position;
+use schemas::signal::MicroDeg;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clocks;
+use crate::effect::{Decision, Effect, WakeAt};
+use crate::limits;
+
+/// Everything that the brain remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Layout of this state.
+    pub(crate) layout: u32,
+    pub(crate) next_seq: u64,
+    pub(crate) log_time: DateTime<Utc>,
+    pub(crate) utc_offset_minutes: i32,
+    pub(crate) behaviour: u32,
+    pub(crate) clocks: Clocks,
+    pub(crate) cases: BTreeMap<u64, Case>,
+    /// Source and number of a request to its case.
+    pub(crate) requests: BTreeMap<String, u64>,
+    /// Category and place to the latest case there.
+    pub(crate) places: BTreeMap<String, u64>,
+    pub(crate) leaving: BTreeSet<Leaving>,
+    pub(crate) alerts: BTreeMap<String, Alert>,
+    /// Alert key to the alert that is not cleared.
+    // Invariant: one alert that is not cleared for each key.
+    pub(crate) active: BTreeMap<String, String>,
+    pub(crate) incidents: BTreeMap<String, Incident>,
+    pub(crate) surges: BTreeMap<String, Surge>,
+    pub(crate) timers: BTreeSet<Timer>,
+    pub(crate) commands: VecDeque<String>,
+    pub(crate) counts: Counts,
+}
+
+/// A case as the brain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// Its id.
+    pub id: String,
+    /// The reporter's own number.
+    pub request: String,
+    /// Where it stands.
+    pub state: CaseState,
+    /// Category of the duty graph.
+    pub category: String,
+    /// The scenario that the category belongs to.
+    pub scenario: Option<String>,
+    /// From 1 (at once) to 4 (as planned).
+    pub urgency: u8,
+    /// Whether somebody's life is at risk.
+    pub risk_to_life: bool,
+    /// `work_order` or `hotline`.
+    pub channel: String,
+    /// The district as reported.
+    pub district: Option<String>,
+    /// The address as reported.
+    pub address: Option<String>,
+    /// Latitude.
+    pub lat: Option<MicroDeg>,
+    /// Longitude.
+    pub lon: Option<MicroDeg>,
+    /// The unit that owes it.
+    pub unit: Option<String>,
+    /// Until when it is owed.
+    pub due: Option<DateTime<Utc>>,
+    /// Whether the deadline has passed.
+    pub overdue: bool,
+    /// The incident that it belongs to.
+    pub incident: Option<String>,
+    /// When it was opened, in city time.
+    pub opened: DateTime<Utc>,
+    /// When it last moved, in city time.
+    pub moved: DateTime<Utc>,
+    /// The record that reported it.
+    pub evidence: Vec<Position>,
+    pub(crate) key: String,
+    pub(crate) place: Option<String>,
+    pub(crate) timeline: u32,
+    pub(crate) leaves: DateTime<Utc>,
+}
+
+/// When a case leaves state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Leaving {
+    pub(crate) timeline: u32,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) case: u64,
+}
+
+/// An alert as the brain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// The episode's id.
+    pub id: String,
+    /// Scenario, originator and hazard in one.
+    pub alert_key: String,
+    /// The scenario.
+    pub scenario: String,
+    /// Who measures.
+    pub originator: String,
+    /// What is measured.
+    pub hazard: String,
+    /// From 1 (Ⅰ) to 4 (Ⅳ).
+    pub level: u8,
+    /// Whether the hazard is there.
+    pub state: AlertState,
+    /// Whether somebody has seen it.
+    pub acknowledged: bool,
+    /// Who owns it.
+    pub owner: Option<String>,
+    /// What to tell people.
+    pub headline: Headline,
+    /// Where it holds.
+    pub area: Area,
+    /// Since when.
+    pub onset: DateTime<Utc>,
+    /// When it last changed.
+    pub changed: DateTime<Utc>,
+    /// The incident that it belongs to.
+    pub incident: Option<String>,
+    /// The unit that owes an answer.
+    pub unit: Option<String>,
+    /// The plan to follow.
+    pub plan: Option<String>,
+    /// How many records support it.
+    pub evidence_count: u64,
+    /// Records that no change has named yet.
+    pub(crate) pending: Vec<Position>,
+    /// Lower readings in a row, and the worst level among them.
+    pub(crate) lower: (u32, u8),
+    /// When it will be cleared unless the condition comes back.
+    pub(crate) clears: Option<DateTime<Utc>>,
+    /// Identifier and sending time of the CAP messages before, as CAP's references need them.
+    pub(crate) cap_refs: Vec<(String, DateTime<Utc>)>,
+    pub(crate) timeline: u32,
+}
+
+/// What belongs together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its id.
+    pub id: String,
+    /// The scenario or category that it began with.
+    pub scenario: String,
+    /// All scenarios and categories in it.
+    pub scenarios: BTreeSet<String>,
+    /// The districts it touches; a whole city when `citywide`.
+    pub districts: BTreeSet<String>,
+    /// Whether it is everywhere.
+    pub citywide: bool,
+    /// The worst level of its alerts, 4 when it has none.
+    pub level: u8,
+    /// Its alerts.
+    pub alerts: BTreeSet<String>,
+    /// How many cases it holds.
+    pub cases: u64,
+    /// When it began, in city time.
+    pub first: DateTime<Utc>,
+    /// Its latest event, in city time.
+    pub last: DateTime<Utc>,
+    pub(crate) timeline: u32,
+}
+
+/// One report in a surge window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) time: DateTime<Utc>,
+    pub(crate) case: u64,
+    pub(crate) district: Option<String>,
+    pub(crate) point: Option<Point>,
+    pub(crate) source: Option<Position>,
+}
+
+/// The reports on one scenario.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Surge {
+    /// Reports of the last window, by time.
+    pub(crate) reports: VecDeque<Report>,
+    /// Usual reports in an hour, in millionths.
+    pub(crate) usual_micro: u64,
+    /// The hour (since 1970) that is being counted, and its count.
+    pub(crate) hour: i64,
+    pub(crate) hour_count: u64,
+    /// Hours in a row with hardly any report.
+    pub(crate) quiet_hours: u32,
+}
+
+/// A moment that the brain asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Timer {
+    pub(crate) due: DateTime<Utc>,
+    pub(crate) name: String,
+    pub(crate) timeline: u32,
+}
+
+/// What has happened so far, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records applied.
+    pub records: u64,
+    /// Records that could not be understood.
+    pub malformed: u64,
+    /// Requests and messages that were there already.
+    pub duplicates: u64,
+    /// Cases opened.
+    pub cases: u64,
+    /// Cases that left state by age.
+    pub cases_left: u64,
+    /// Alerts raised.
+    pub alerts: u64,
+    /// Incidents begun.
+    pub incidents: u64,
+}
+
+/// One record's turn: what its handlers may look at, and where their effects go.
+pub(crate) struct Turn<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) seq: u64,
+    pub(crate) timeline: u32,
+    /// City time.
+    pub(crate) at: DateTime<Utc>,
+    /// When the record says that it happened.
+    pub(crate) event_time: DateTime<Utc>,
+    pub(crate) source: Option<&'a Position>,
+    /// Where this record's effects begin.
+    pub(crate) first: usize,
+    pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Turn<'_> {
+    /// The id of the next effect.
+    pub(crate) fn next_id(&self) -> String {
+        schemas::id::at(self.seq, (self.effects.len() - self.first) as u32)
+    }
+
+    /// The record itself as evidence.
+    pub(crate) fn evidence(&self) -> Vec<Position> {
+        self.source.cloned().into_iter().collect()
+    }
+
+    /// Records a decision that changes nothing else.
+    pub(crate) fn decide(&mut self, kind: &str, subject: &str, tier: &str, outcome: &str, reason: String) {
+        let decision = Decision {
+            id: self.next_id(),
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            tier: tier.to_owned(),
+            outcome: outcome.to_owned(),
+            category: None,
+            unit: None,
+            urgency: None,
+            risk_to_life: None,
+            confidence_permille: 1000,
+            reason,
+            graph_version: self.graph.version().to_owned(),
+            at: self.at,
+            evidence: self.evidence(),
+        };
+        self.effects.push(Effect::Decision(decision));
+    }
+}
+
+impl State {
+    pub(crate) fn wake_at(&mut self, turn: &mut Turn<'_>, name: String, due: DateTime<Utc>) {
+        self.timers.insert(Timer { due, name: name.clone(), timeline: turn.timeline });
+        turn.effects.push(Effect::WakeAt(WakeAt { timer: name, due }));
+    }
+}
+
+/// The beginning of somebody else's text, for a reason.
+pub(crate) fn quote(text: &str) -> String {
+    text.chars().take(limits::QUOTE_CHARS_MAX).collect()
+}
