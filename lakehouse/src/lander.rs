@@ -1,0 +1,221 @@
+//! Landing: what the bus carries becomes rows of bronze and silver, each exactly once.
+//!
+//! Silver is committed before bronze, and the position to read from again is bronze's: whatever stands in silver beyond it
+//! is recognised by silver's own positions and passed over, whatever does not is made again. Each table moves its positions
+//! in the commit that holds the rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch};
+use schemas::Registry;
+
+use crate::error::LakeError;
+use crate::silver::{Bronze, RejectedRow, typed};
+use crate::store::{Lake, TableName, Txn};
+
+/// Says which log position is the first of an event; a later one is a duplicate.
+pub trait FirstSeen: Send {
+    /// Whether the event stands here for the first time.
+    fn is_first(&mut self, source: &str, id: &str, topic: &str, partition: i32, offset: i64) -> bool;
+
+    /// Makes what was seen durable; called before the rows are committed.
+    fn persist(&mut self) -> Result<(), String>;
+}
+
+/// When a commit is due before its time.
+#[derive(Debug, Clone)]
+pub struct LanderConfig {
+    /// Rows that wait.
+    pub rows_max: usize,
+    /// Bytes that wait; the bound of the lander's memory, apart from the writing itself.
+    pub bytes_max: usize,
+    /// Topics that have no silver table.
+    pub bronze_only: Vec<String>,
+}
+
+impl Default for LanderConfig {
+    fn default() -> LanderConfig {
+        LanderConfig { rows_max: 500_000, bytes_max: 256 * 1024 * 1024, bronze_only: Vec::new() }
+    }
+}
+
+/// What a flush did.
+#[derive(Debug, Default)]
+pub struct Landed {
+    /// Rows of bronze.
+    pub rows: usize,
+    /// Rows that do not fit their type: they are in bronze, not in silver.
+    pub rejected: Vec<RejectedRow>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    batches: Vec<RecordBatch>,
+    positions: BTreeMap<(String, i32), i64>,
+}
+
+/// Lands batches.
+pub struct Lander {
+    lake: Lake,
+    registry: Arc<Registry>,
+    config: LanderConfig,
+    first_seen: Box<dyn FirstSeen>,
+    bronze: BTreeMap<TableName, Waiting>,
+    silver: BTreeMap<TableName, Waiting>,
+    rejected: Vec<RejectedRow>,
+    rows: usize,
+    bytes: usize,
+    landed: BTreeMap<(String, i32), i64>,
+}
+
+/// The bronze table of a topic.
+fn bronze_table(topic: &str) -> TableName {
+    TableName::new("bronze", topic.replace(['.', '-'], "_"))
+}
+
+fn app_id(topic: &str, partition: i32) -> String {
+    format!("{topic}/{partition}")
+}
+
+impl Lander {
+    /// A lander into `lake`.
+    pub fn new(lake: Lake, registry: Arc<Registry>, first_seen: Box<dyn FirstSeen>, config: LanderConfig) -> Lander {
+        Lander {
+            lake,
+            registry,
+            config,
+            first_seen,
+            bronze: BTreeMap::new(),
+            silver: BTreeMap::new(),
+            rejected: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            landed: BTreeMap::new(),
+        }
+    }
+
+    /// Replaces the event types, when a new one was added.
+    pub fn set_registry(&mut self, registry: Arc<Registry>) {
+        self.registry = registry;
+    }
+
+    /// The offset from which a partition has to be read.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn position(&mut self, topic: &str, partition: i32) -> Result<i64, LakeError> {
+        let key = (topic.to_owned(), partition);
+        if let Some(position) = self.landed.get(&key) {
+            return Ok(*position);
+        }
+        let position = self.lake.position(&bronze_table(topic), &app_id(topic, partition)).await?.unwrap_or(0);
+        self.landed.insert(key, position);
+        Ok(position)
+    }
+
+    /// The next offsets that are safe in the lake.
+    pub fn positions(&self) -> BTreeMap<(String, i32), i64> {
+        self.landed.clone()
+    }
+
+    /// Takes rows in the bronze schema, of one partition and in the order of their offsets.
+    ///
+    /// # Errors
+    /// When the rows have another form, or a table's positions cannot be read.
+    pub async fn push(&mut self, rows: RecordBatch, topic: &str, partition: i32, next_offset: i64) -> Result<(), LakeError> {
+        let from = self.position(topic, partition).await?;
+        let waiting_to = self.bronze.get(&bronze_table(topic)).and_then(|waiting| waiting.positions.get(&(topic.to_owned(), partition)));
+        let from = waiting_to.copied().unwrap_or(from).max(from);
+        let Some(rows) = after(&rows, from)? else { return Ok(()) };
+        self.push_silver(&rows, topic, partition, next_offset).await?;
+        self.rows += rows.num_rows();
+        self.bytes += rows.get_array_memory_size();
+        let waiting = self.bronze.entry(bronze_table(topic)).or_default();
+        waiting.batches.push(rows);
+        waiting.positions.insert((topic.to_owned(), partition), next_offset);
+        Ok(())
+    }
+
+    async fn push_silver(&mut self, rows: &RecordBatch, topic: &str, partition: i32, next_offset: i64) -> Result<(), LakeError> {
+        let bronze = Bronze::of(rows)?;
+        let raw = topic.starts_with("raw.");
+        if self.config.bronze_only.iter().any(|only| only == topic) {
+            return Ok(());
+        }
+        let mut by_type: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for row in 0..rows.num_rows() {
+            if bronze.ce_type.is_null(row) || bronze.ce_id.is_null(row) || bronze.ce_source.is_null(row) {
+                continue;
+            }
+            let seen_first = !raw || self.first_seen.is_first(bronze.ce_source.value(row), bronze.ce_id.value(row), topic, partition, bronze.offset.value(row));
+            if seen_first {
+                by_type.entry(bronze.ce_type.value(row)).or_default().push(row);
+            }
+        }
+        let registry = self.registry.clone();
+        for (event_type, mut wanted) in by_type {
+            let Some(def) = registry.get(event_type).filter(|def| def.is_on(topic)) else { continue };
+            let table = TableName::new("silver", def.table.as_str());
+            let there = self.lake.position(&table, &app_id(topic, partition)).await?.unwrap_or(0);
+            wanted.retain(|row| bronze.offset.value(*row) >= there);
+            if wanted.is_empty() {
+                continue;
+            }
+            let (typed, rejected) = typed(def, topic, partition, &bronze, &wanted)?;
+            self.rejected.extend(rejected);
+            if typed.num_rows() > 0 {
+                self.bytes += typed.get_array_memory_size();
+                let waiting = self.silver.entry(table).or_default();
+                waiting.batches.push(typed);
+                waiting.positions.insert((topic.to_owned(), partition), next_offset);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether enough waits for a commit.
+    pub fn is_due(&self) -> bool {
+        self.rows >= self.config.rows_max || self.bytes >= self.config.bytes_max
+    }
+
+    /// Commits what waits. After an error it can be called again and goes on where it stopped.
+    ///
+    /// # Errors
+    /// When a table cannot be written; see [`LakeError::is_transient`].
+    pub async fn flush(&mut self) -> Result<Landed, LakeError> {
+        if self.bronze.is_empty() {
+            return Ok(Landed::default());
+        }
+        self.first_seen.persist().map_err(LakeError::Refused)?;
+        commit(&self.lake, &mut self.silver).await?;
+        let moved: Vec<_> = self.bronze.values().flat_map(|waiting| waiting.positions.clone()).collect();
+        commit(&self.lake, &mut self.bronze).await?;
+        self.landed.extend(moved);
+        self.bytes = 0;
+        Ok(Landed { rows: std::mem::take(&mut self.rows), rejected: std::mem::take(&mut self.rejected) })
+    }
+}
+
+/// Commits table by table; what is committed no longer waits.
+async fn commit(lake: &Lake, tables: &mut BTreeMap<TableName, Waiting>) -> Result<(), LakeError> {
+    while let Some((table, waiting)) = tables.first_key_value() {
+        let txns: Vec<Txn> = waiting.positions.iter().map(|((topic, partition), next)| Txn { app_id: app_id(topic, *partition), version: *next }).collect();
+        let schema = waiting.batches[0].schema();
+        let merged = if waiting.batches.iter().all(|batch| batch.schema() == schema) {
+            vec![arrow::compute::concat_batches(&schema, &waiting.batches)?]
+        } else {
+            waiting.batches.clone()
+        };
+        lake.append(&table.clone(), merged, &txns).await?;
+        tables.pop_first();
+    }
+    Ok(())
+}
+
+/// The rows from offset `from` on; `None` when there are none.
+fn after(rows: &RecordBatch, from: i64) -> Result<Option<RecordBatch>, LakeError> {
+    let bronze = Bronze::of(rows)?;
+    let skip = bronze.offset.values().partition_point(|offset| *offset < from);
+    Ok((skip < rows.num_rows()).then(|| rows.slice(skip, rows.num_rows() - skip)))
+}

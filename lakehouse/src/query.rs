@@ -1,0 +1,208 @@
+//! SQL over the lake: every table that is on disk, views on top, read-only and bounded.
+
+mod functions;
+mod output;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use deltalake::DeltaTableBuilder;
+
+pub use self::output::{Format, write_stream};
+use crate::error::LakeError;
+use crate::store::{Lake, TableName};
+
+/// Memory that one query may use before it spills or is refused, bytes.
+const MEMORY_BYTES: usize = 2 * 1024 * 1024 * 1024;
+/// Time that [`Lake::query`] may take.
+const QUERY_TIME_MAX: Duration = Duration::from_secs(600);
+const CATALOG: &str = "city";
+
+/// The lake as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// At a time.
+    Time(DateTime<Utc>),
+    /// Each table at this version, or at its newest when it has fewer.
+    Version(u64),
+}
+
+impl FromStr for AsOf {
+    type Err = LakeError;
+
+    fn from_str(text: &str) -> Result<AsOf, LakeError> {
+        if let Ok(version) = text.parse() {
+            return Ok(AsOf::Version(version));
+        }
+        DateTime::parse_from_rfc3339(text)
+            .map(|time| AsOf::Time(time.with_timezone(&Utc)))
+            .map_err(|error| LakeError::Refused(format!("{text:?} is neither a version nor a time such as 2017-08-26T12:00:00Z: {error}")))
+    }
+}
+
+/// A view of the lake: what it is called, the tables it needs, its query.
+struct View {
+    schema: &'static str,
+    name: &'static str,
+    needs: &'static [&'static str],
+    query: &'static str,
+}
+
+const VIEWS: &[View] = &[
+    View {
+        schema: "silver",
+        name: "case",
+        needs: &["case_transition"],
+        query: "SELECT * EXCEPT (nth) FROM (SELECT *, row_number() OVER (PARTITION BY \"case\" ORDER BY id DESC, \"offset\") AS nth FROM silver.case_transition) WHERE nth = 1",
+    },
+    View {
+        schema: "silver",
+        name: "alert",
+        needs: &["alert_transition"],
+        query: "SELECT * EXCEPT (nth) FROM (SELECT *, row_number() OVER (PARTITION BY alert_key ORDER BY id DESC, \"offset\") AS nth FROM silver.alert_transition) WHERE nth = 1",
+    },
+    View {
+        schema: "silver",
+        name: "incident",
+        needs: &["alert_transition", "case_transition"],
+        query: "SELECT incident, min(scenario) AS scenario, min(level) AS level, count(DISTINCT alert_key) AS alerts, count(DISTINCT case_id) AS cases, \
+                min(at) AS first, max(at) AS last FROM (\
+                SELECT incident, scenario, level, alert_key, CAST(NULL AS VARCHAR) AS case_id, at FROM silver.alert_transition \
+                UNION ALL SELECT incident, scenario, CAST(NULL AS BIGINT), CAST(NULL AS VARCHAR), \"case\", at FROM silver.case_transition) \
+                WHERE incident IS NOT NULL GROUP BY incident",
+    },
+    View { schema: "ops", name: "dlq", needs: &["dlq"], query: "SELECT * FROM silver.dlq" },
+];
+
+impl View {
+    fn is_there(&self, lake: &Lake) -> bool {
+        self.needs.iter().all(|table| lake.exists(&TableName::new("silver", *table)))
+    }
+}
+
+impl Lake {
+    /// Answers a query that only reads, row by row as they come.
+    ///
+    /// # Errors
+    /// When the query is wrong, wants to change something, or needs more memory than it may use.
+    pub async fn sql(&self, query: &str, as_of: Option<AsOf>) -> Result<SendableRecordBatchStream, LakeError> {
+        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let frame = context(self, as_of)?.sql_with_options(query, options).await?;
+        Ok(frame.execute_stream().await?)
+    }
+
+    /// All rows of a query, for small results.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`], and when it takes longer than ten minutes.
+    pub async fn query(&self, query: &str, as_of: Option<AsOf>) -> Result<Vec<RecordBatch>, LakeError> {
+        let collect = async { Ok(datafusion::physical_plan::common::collect(self.sql(query, as_of).await?).await?) };
+        tokio::time::timeout(QUERY_TIME_MAX, collect).await.map_err(|_| LakeError::Refused("the query took longer than ten minutes".to_owned()))?
+    }
+}
+
+fn context(lake: &Lake, as_of: Option<AsOf>) -> Result<SessionContext, LakeError> {
+    let config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_default_catalog_and_schema(CATALOG, "silver")
+        .with_create_default_catalog_and_schema(false);
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES))).build_arc()?;
+    let context = SessionContext::new_with_config_rt(config, runtime);
+    context.register_catalog(CATALOG, Arc::new(Catalog { lake: lake.clone(), as_of }));
+    functions::register(&context);
+    Ok(context)
+}
+
+struct Catalog {
+    lake: Lake,
+    as_of: Option<AsOf>,
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Catalog").field("lake", &self.lake.root()).finish_non_exhaustive()
+    }
+}
+
+impl CatalogProvider for Catalog {
+    fn schema_names(&self) -> Vec<String> {
+        let mut names = self.lake.schemas();
+        names.extend(["bronze", "silver", "gold", "ops"].map(str::to_owned));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        self.schema_names()
+            .contains(&name.to_owned())
+            .then(|| Arc::new(LakeSchema { lake: self.lake.clone(), name: name.to_owned(), as_of: self.as_of }) as Arc<dyn SchemaProvider>)
+    }
+}
+
+struct LakeSchema {
+    lake: Lake,
+    name: String,
+    as_of: Option<AsOf>,
+}
+
+impl std::fmt::Debug for LakeSchema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LakeSchema").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl LakeSchema {
+    fn views(&self) -> impl Iterator<Item = &'static View> {
+        VIEWS.iter().filter(|view| view.schema == self.name && view.is_there(&self.lake))
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for LakeSchema {
+    fn table_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.lake.tables(&self.name).into_iter().map(|table| table.name).collect();
+        names.extend(self.views().map(|view| view.name.to_owned()));
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if let Some(view) = self.views().find(|view| view.name == name) {
+            let context = context(&self.lake, self.as_of).map_err(|error| DataFusionError::External(Box::new(error)))?;
+            return Ok(Some(context.sql(view.query).await?.into_view()));
+        }
+        let table = TableName::new(self.name.as_str(), name);
+        if !self.lake.exists(&table) {
+            return Ok(None);
+        }
+        let external = |error: deltalake::DeltaTableError| DataFusionError::External(Box::new(error));
+        let builder = DeltaTableBuilder::from_url(self.lake.url(&table)).map_err(external)?;
+        let loaded = match self.as_of {
+            None => builder.load().await.map_err(external)?,
+            Some(AsOf::Time(time)) => builder.with_timestamp(time).load().await.map_err(external)?,
+            Some(AsOf::Version(version)) => {
+                let mut loaded = builder.load().await.map_err(external)?;
+                let newest = loaded.version().map_or(0, |version| version as u64);
+                if version < newest {
+                    loaded.load_version(version as _).await.map_err(external)?;
+                }
+                loaded
+            }
+        };
+        Ok(Some(loaded.table_provider().await?))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.lake.exists(&TableName::new(self.name.as_str(), name)) || self.views().any(|view| view.name == name)
+    }
+}

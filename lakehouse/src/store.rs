@@ -1,0 +1,287 @@
+//! Tables on disk: created, widened, appended to exactly once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::kernel::transaction::CommitProperties;
+use deltalake::kernel::{StructType, Transaction};
+use deltalake::parquet::basic::{Compression, ZstdLevel};
+use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::protocol::SaveMode;
+use deltalake::writer::{DeltaWriter, RecordBatchWriter, WriteMode};
+use deltalake::{DeltaTable, DeltaTableBuilder};
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::error::LakeError;
+
+/// Version of the lake's folder layout.
+const FORMAT: u32 = 1;
+/// Commits after which a checkpoint of the log is written.
+const CHECKPOINT_COMMITS: &str = "50";
+/// Times that a commit is tried against concurrent upkeep.
+const COMMIT_TRIES: usize = 15;
+
+/// A table's name: `schema.name` in SQL, `<lake>/<schema>/<name>` on disk.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// bronze, silver, gold, ops, or `replay_<run>`.
+    pub schema: String,
+    /// The table.
+    pub name: String,
+}
+
+impl TableName {
+    /// A name from its parts.
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> TableName {
+        TableName { schema: schema.into(), name: name.into() }
+    }
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// A position that moves with a commit: Delta's `txn` action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Txn {
+    /// Whose position, such as `raw.sensor/3`.
+    pub app_id: String,
+    /// How far, such as the next offset. Grows with every commit.
+    pub version: i64,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Append {
+    /// The rows are in the table as of this version.
+    Committed {
+        /// The table's version.
+        version: u64,
+    },
+    /// The table had the rows already: its positions are not before these.
+    AlreadyApplied,
+}
+
+/// An open table: its handle, and the positions that are known to stand in it.
+struct Open {
+    table: DeltaTable,
+    positions: HashMap<String, Option<i64>>,
+}
+
+/// The folder of tables. Cheap to clone; one process appends, any number reads.
+#[derive(Clone)]
+pub struct Lake {
+    root: Arc<PathBuf>,
+    open: Arc<Mutex<HashMap<TableName, Arc<Mutex<Open>>>>>,
+}
+
+impl Lake {
+    /// Opens or creates the lake at `root`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or belongs to a newer program.
+    pub async fn open(root: &Path) -> Result<Lake, LakeError> {
+        let folder = |what, path: &Path| {
+            let path = path.display().to_string();
+            move |source| LakeError::Folder { what, path, source }
+        };
+        std::fs::create_dir_all(root).map_err(folder("create", root))?;
+        let root = std::fs::canonicalize(root).map_err(folder("find", root))?;
+        let marker = root.join("format");
+        match std::fs::read_to_string(&marker) {
+            Ok(text) => {
+                let found = text.trim().parse().unwrap_or(u32::MAX);
+                if found > FORMAT {
+                    return Err(LakeError::Newer { path: root.display().to_string(), found, known: FORMAT });
+                }
+            }
+            Err(_) => std::fs::write(&marker, format!("{FORMAT}\n")).map_err(folder("write", &marker))?,
+        }
+        Ok(Lake { root: Arc::new(root), open: Arc::default() })
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a table is, whether or not it exists.
+    pub fn path(&self, table: &TableName) -> PathBuf {
+        self.root.join(&table.schema).join(&table.name)
+    }
+
+    /// Whether a table exists.
+    pub fn exists(&self, table: &TableName) -> bool {
+        self.path(table).join("_delta_log").is_dir()
+    }
+
+    /// All tables of a schema.
+    pub fn tables(&self, schema: &str) -> Vec<TableName> {
+        let mut tables: Vec<_> = names(&self.root.join(schema))
+            .into_iter()
+            .map(|name| TableName::new(schema, name))
+            .filter(|table| self.exists(table))
+            .collect();
+        tables.sort();
+        tables
+    }
+
+    /// All schemas that have a folder.
+    pub fn schemas(&self) -> Vec<String> {
+        let mut schemas = names(&self.root);
+        schemas.sort();
+        schemas
+    }
+
+    pub(crate) fn url(&self, table: &TableName) -> Url {
+        Url::from_directory_path(self.path(table)).expect("the root is an absolute path")
+    }
+
+    /// Appends rows and moves positions in one commit. The table is created with the schema of the rows when it does not
+    /// exist, and widened by columns that it does not have. With no rows only the positions move.
+    ///
+    /// # Errors
+    /// When the rows do not fit the table or cannot be written. Nothing of them is visible then.
+    pub async fn append(&self, table: &TableName, batches: Vec<RecordBatch>, txns: &[Txn]) -> Result<Append, LakeError> {
+        let failed = |what: &'static str| {
+            let table = table.to_string();
+            move |source: deltalake::DeltaTableError| LakeError::Table { what, table, source: Box::new(source) }
+        };
+        let open = match batches.first() {
+            Some(batch) => self.open_or_create(table, batch.schema()).await?,
+            None if self.exists(table) => self.opened(table).await?,
+            None => return Ok(Append::AlreadyApplied),
+        };
+        let mut open = open.lock().await;
+        let mut news = txns.is_empty();
+        for txn in txns {
+            news |= open.position(&txn.app_id).await.map_err(failed("read"))?.is_none_or(|there| txn.version > there);
+        }
+        if !news {
+            return Ok(Append::AlreadyApplied);
+        }
+        let properties = CommitProperties::default()
+            .with_max_retries(COMMIT_TRIES)
+            .with_application_transactions(txns.iter().map(|txn| Transaction::new(&txn.app_id, txn.version)).collect());
+        let mut writer = RecordBatchWriter::for_table(&open.table)
+            .map_err(failed("write"))?
+            .with_writer_properties(writer_properties())
+            .with_commit_properties(properties);
+        for batch in batches {
+            writer.write_with_mode(batch, WriteMode::MergeSchema).await.map_err(failed("write"))?;
+        }
+        let version = writer.flush_and_commit(&mut open.table).await.map_err(failed("write"))?;
+        for txn in txns {
+            open.positions.insert(txn.app_id.clone(), Some(txn.version));
+        }
+        Ok(Append::Committed { version: version as u64 })
+    }
+
+    /// The position that stands in a table for an app id; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn position(&self, table: &TableName, app_id: &str) -> Result<Option<i64>, LakeError> {
+        if !self.exists(table) {
+            return Ok(None);
+        }
+        let open = self.opened(table).await?;
+        let mut open = open.lock().await;
+        open.position(app_id).await.map_err(|source| LakeError::Table { what: "read", table: table.to_string(), source: Box::new(source) })
+    }
+
+    /// The positions of several app ids.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn positions<'a>(&self, table: &TableName, app_ids: impl IntoIterator<Item = &'a str>) -> Result<BTreeMap<String, i64>, LakeError> {
+        let mut positions = BTreeMap::new();
+        for app_id in app_ids {
+            if let Some(position) = self.position(table, app_id).await? {
+                positions.insert(app_id.to_owned(), position);
+            }
+        }
+        Ok(positions)
+    }
+
+    /// Runs `work` on the table's handle while no append goes on in this process.
+    pub(crate) async fn with_table<T, F>(&self, table: &TableName, work: F) -> Result<T, LakeError>
+    where
+        F: AsyncFnOnce(&mut DeltaTable) -> Result<T, deltalake::DeltaTableError>,
+    {
+        let open = self.opened(table).await?;
+        let mut open = open.lock().await;
+        work(&mut open.table).await.map_err(|source| LakeError::Table { what: "maintain", table: table.to_string(), source: Box::new(source) })
+    }
+
+    async fn opened(&self, table: &TableName) -> Result<Arc<Mutex<Open>>, LakeError> {
+        let mut open = self.open.lock().await;
+        if let Some(there) = open.get(table) {
+            return Ok(there.clone());
+        }
+        let load = async { DeltaTableBuilder::from_url(self.url(table))?.load().await };
+        let handle = load.await.map_err(|source| LakeError::Table { what: "open", table: table.to_string(), source: Box::new(source) })?;
+        let opened = Arc::new(Mutex::new(Open { table: handle, positions: HashMap::new() }));
+        open.insert(table.clone(), opened.clone());
+        Ok(opened)
+    }
+
+    async fn open_or_create(&self, table: &TableName, schema: SchemaRef) -> Result<Arc<Mutex<Open>>, LakeError> {
+        if !self.exists(table) {
+            let create = async {
+                let path = self.path(table);
+                std::fs::create_dir_all(&path).map_err(|error| deltalake::DeltaTableError::Generic(format!("{}: {error}", path.display())))?;
+                let columns: StructType = schema.as_ref().try_into_kernel()?;
+                let builder = DeltaTable::try_from_url(self.url(table)).await?.create();
+                builder
+                    .with_table_name(table.to_string())
+                    .with_comment(schema.metadata().get("comment").cloned().unwrap_or_default())
+                    .with_columns(columns.fields().cloned())
+                    .with_save_mode(SaveMode::Ignore)
+                    .with_configuration([
+                        ("delta.checkpointInterval".to_owned(), Some(CHECKPOINT_COMMITS.to_owned())),
+                        ("delta.dataSkippingStatsColumns".to_owned(), None),
+                    ])
+                    .await
+            };
+            create.await.map_err(|source| LakeError::Table { what: "write", table: table.to_string(), source: Box::new(source) })?;
+        }
+        self.opened(table).await
+    }
+}
+
+impl Open {
+    async fn position(&mut self, app_id: &str) -> Result<Option<i64>, deltalake::DeltaTableError> {
+        if let Some(position) = self.positions.get(app_id) {
+            return Ok(*position);
+        }
+        let log_store = self.table.log_store();
+        let position = self.table.snapshot()?.snapshot().transaction_version(log_store.as_ref(), app_id).await?;
+        self.positions.insert(app_id.to_owned(), position);
+        Ok(position)
+    }
+}
+
+fn writer_properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level of zstd")))
+        .set_statistics_truncate_length(Some(32))
+        .build()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            entry.file_type().ok()?.is_dir().then(|| entry.file_name().into_string().ok()).flatten()
+        })
+        .collect()
+}
