@@ -118,7 +118,7 @@ impl Coordinator {
                 }
                 while let Some(header) = batch::BatchHeader::parse(&bytes) {
                     let one = bytes.split_to(header.size.min(bytes.len()));
-                    for record in records::decode(&one).unwrap_or_default() {
+                    for record in records::read(&one).unwrap_or_default() {
                         apply(&mut state.groups, &record.key, &record.value, record.offset);
                     }
                     next = header.next_offset();

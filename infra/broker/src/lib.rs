@@ -41,6 +41,7 @@ pub mod disk;
 pub mod error;
 pub mod group;
 pub mod handlers;
+pub mod inflate;
 pub mod limits;
 pub mod log;
 pub mod producer_state;

@@ -58,7 +58,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "delete.retention.ms", kind: Kind::Number(0, i64::MAX), about: "How long compaction keeps the marks of deleted keys." },
     Setting { name: "max.message.bytes", kind: Kind::Number(1_024, i32::MAX as i64), about: "Largest record batch." },
     Setting { name: "message.timestamp.type", kind: Kind::OneOf(&["CreateTime", "LogAppendTime"], false), about: "Whose clock a record's timestamp is read from." },
-    Setting { name: "min.cleanable.dirty.ratio", kind: Kind::Number(0, 1), about: "Accepted for compatibility; compaction runs at its own pace." },
+    Setting { name: "min.cleanable.dirty.ratio", kind: Kind::Number(0, 1), about: "Share of a partition that must be new before it is compacted again." },
     Setting { name: "min.compaction.lag.ms", kind: Kind::Number(0, i64::MAX), about: "How long a record is safe from compaction." },
     Setting { name: "min.insync.replicas", kind: Kind::Number(1, 1), about: "There is one replica." },
     Setting { name: "retention.bytes", kind: Kind::Number(-1, i64::MAX), about: "Bytes of each partition that are kept; -1 for all." },
@@ -74,7 +74,7 @@ impl TopicConfig {
             return Err(format!("unknown topic setting `{name}`"));
         };
         let ok = match setting.kind {
-            // Kafka's ratio is a fraction; nothing is derived from it here.
+            // A share.
             Kind::Number(0, 1) => value.parse::<f64>().is_ok_and(|v| (0.0..=1.0).contains(&v)),
             Kind::Number(min, max) => value.parse::<i64>().is_ok_and(|v| (min..=max).contains(&v)),
             Kind::OneOf(all, several) => {
@@ -146,6 +146,11 @@ impl TopicConfig {
     /// How long records are safe from compaction.
     pub fn compaction_lag_ms(&self) -> i64 {
         self.number("min.compaction.lag.ms").unwrap_or(0)
+    }
+
+    /// Share of a partition that must be new before it is compacted again.
+    pub fn dirty_ratio(&self) -> f64 {
+        self.get("min.cleanable.dirty.ratio").and_then(|v| v.parse().ok()).unwrap_or(0.5)
     }
 
     /// Age at which the open segment of a compacted topic is closed.

@@ -31,6 +31,7 @@ impl Checkpoint {
         out.extend_from_slice(&self.log_start.to_be_bytes());
         out.extend_from_slice(&self.segment.base.to_be_bytes());
         out.extend_from_slice(&self.segment.generation.to_be_bytes());
+        out.extend_from_slice(&self.segment.end.to_be_bytes());
         out.extend_from_slice(&self.position.to_be_bytes());
         out.extend_from_slice(&self.end.to_be_bytes());
         self.producers.encode(&mut out);
@@ -50,7 +51,11 @@ impl Checkpoint {
         }
         Some(Self {
             log_start: i64::from_be_bytes(take(&mut b)?),
-            segment: SegmentId { base: i64::from_be_bytes(take(&mut b)?), generation: u32::from_be_bytes(take(&mut b)?) },
+            segment: SegmentId {
+                base: i64::from_be_bytes(take(&mut b)?),
+                generation: u32::from_be_bytes(take(&mut b)?),
+                end: i64::from_be_bytes(take(&mut b)?),
+            },
             position: u64::from_be_bytes(take(&mut b)?),
             end: i64::from_be_bytes(take(&mut b)?),
             producers: ProducerTable::decode(&mut b)?,
@@ -97,7 +102,7 @@ mod tests {
     fn reads_back_and_notices_damage() {
         let c = Checkpoint {
             log_start: 3,
-            segment: SegmentId { base: 5, generation: 1 },
+            segment: SegmentId { base: 5, generation: 1, end: 9 },
             position: 99,
             end: 12,
             producers: ProducerTable::default(),

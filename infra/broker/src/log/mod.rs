@@ -340,11 +340,10 @@ impl Store {
             for partition in topic.partitions() {
                 partition.expire_producers(now);
                 if partition.may_retire(now, retention_ms, retention_bytes) {
-                    let partition = partition.clone();
-                    self.writer.run(move || partition.retain(now, retention_ms, retention_bytes));
+                    partition.retain_on(&self.writer, now, retention_ms, retention_bytes);
                 }
                 if settings.compacts() {
-                    if let Err(e) = compact::compact(&partition, &self.writer, &settings, now) {
+                    if let Err(e) = compact::compact(&partition, &self.writer, &settings, now, settings.segment_bytes(self.config.segment_bytes)) {
                         warn!(topic = %topic.name, partition = partition.index, error = %e, "could not compact a partition");
                     }
                 }

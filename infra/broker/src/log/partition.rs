@@ -19,6 +19,7 @@ use crate::disk::Disk;
 use crate::log::checkpoint::{Checkpoint, replace_file, sync_folder};
 use crate::log::files::Files;
 use crate::log::segment::{self, Segment, SegmentId, Walk};
+use crate::log::writer::Writer;
 use crate::producer_state::{KnownProducer, ProducerTable, Sequence};
 use crate::sync::lock;
 use crate::topic::TopicConfig;
@@ -243,6 +244,7 @@ impl Partition {
             }
             (state.end, state.segments.last().map(|s| (s.id, s.size)))
         };
+        let segment_bytes = self.segment_bytes(segment_bytes);
         let mut bytes = batch::number(sent, base_offset, LEADER_EPOCH);
         let mut header = BatchHeader { base_offset, ..*header };
         let mut log_append_ms = -1;
@@ -252,7 +254,8 @@ impl Partition {
             log_append_ms = now_ms;
         }
         let rolled = match active {
-            Some((_, size)) if size > 0 && size + bytes.len() as u64 > segment_bytes => {
+            // What compaction has written is not written to again.
+            Some((id, size)) if size > 0 && (id.generation > 0 || size + bytes.len() as u64 > segment_bytes) => {
                 self.roll();
                 true
             }
@@ -282,6 +285,10 @@ impl Partition {
         self.note(header, header.max_timestamp);
         self.high_watermark.store(header.next_offset(), Ordering::Release);
         Ok(true)
+    }
+
+    fn segment_bytes(&self, default: u64) -> u64 {
+        self.config.read().unwrap_or_else(std::sync::PoisonError::into_inner).segment_bytes(default)
     }
 
     fn log_append_time(&self) -> bool {
@@ -524,7 +531,7 @@ impl Partition {
             let due = (state.since_checkpoint > 0 || state.stale_checkpoint).then(|| {
                 let active = state.segments.last();
                 let index = active.map(|s| (s.id, segment::encode_index(s)));
-                let active = active.map_or((SegmentId { base: state.end, generation: 0 }, 0), |s| (s.id, s.size));
+                let active = active.map_or((SegmentId { base: state.end, generation: 0, end: 0 }, 0), |s| (s.id, s.size));
                 let checkpoint = Checkpoint {
                     log_start: state.log_start,
                     segment: active.0,
@@ -605,49 +612,17 @@ impl Partition {
         Some(offset)
     }
 
-    /// Removes closed segments that are too old, too many, or wholly before the first readable offset. Runs on the
-    /// writer thread, so that no append interferes.
-    pub fn retain(&self, now_ms: i64, retention_ms: Option<i64>, retention_bytes: Option<u64>) {
-        if self.is_deleted() {
-            return;
-        }
-        let high_watermark = self.high_watermark();
-        // Without this the newest segment would keep old records for ever on a quiet topic.
-        let active_expired = {
-            let state = lock(&self.state);
-            let expired = |s: &Segment| s.size > 0 && retention_ms.is_some_and(|ms| s.max_timestamp >= 0 && s.max_timestamp < now_ms - ms);
-            state.end == high_watermark && state.segments.last().is_some_and(expired)
-        };
-        if active_expired {
-            self.roll();
-        }
-        let gone = {
-            let mut state = lock(&self.state);
-            let mut gone = Vec::new();
-            let mut bytes: u64 = state.segments.iter().map(|s| s.size).sum();
-            while state.segments.len() > 1 {
-                let (oldest, next) = (&state.segments[0], state.segments[1].id.base);
-                let old = retention_ms.is_some_and(|ms| oldest.max_timestamp >= 0 && oldest.max_timestamp < now_ms - ms);
-                let much = retention_bytes.is_some_and(|max| bytes - oldest.size >= max);
-                let before = next <= state.log_start;
-                if next > high_watermark || !(old || much || before) {
-                    break;
-                }
-                let oldest = state.segments.remove(0);
-                bytes -= oldest.size;
-                state.unsynced.remove(&oldest.id);
-                state.log_start = state.log_start.max(next);
-                gone.push(oldest.id);
-            }
-            let log_start = state.log_start;
-            while state.tail.front().is_some_and(|c| c.last < log_start) {
-                state.tail.pop_front();
-            }
-            if !gone.is_empty() {
-                state.stale_checkpoint = true;
-            }
-            gone
-        };
+    /// Removes closed segments that are too old, too many, or wholly before the first readable offset; done when this
+    /// returns. Blocks.
+    pub fn retain_on(self: &Arc<Self>, writer: &Writer, now_ms: i64, retention_ms: Option<i64>, retention_bytes: Option<u64>) {
+        let (tell, told) = std::sync::mpsc::channel();
+        let this = self.clone();
+        writer.run(move || {
+            // Whoever asked waits.
+            let _ = tell.send(this.retire(now_ms, retention_ms, retention_bytes));
+        });
+        // Without an answer the broker stops.
+        let gone = told.recv().unwrap_or_default();
         if gone.is_empty() {
             return;
         }
@@ -661,7 +636,47 @@ impl Partition {
         info!(topic = %self.topic, partition = self.index, segments = gone.len(), log_start = self.bounds().log_start, "removed old segments");
     }
 
-    /// Whether [`Partition::retain`] would have something to do, without disturbing the writer.
+    /// Takes the segments that are to go out of the partition. Runs on the writer thread, so that no append interferes.
+    fn retire(&self, now_ms: i64, retention_ms: Option<i64>, retention_bytes: Option<u64>) -> Vec<SegmentId> {
+        if self.is_deleted() {
+            return Vec::new();
+        }
+        let high_watermark = self.high_watermark();
+        // Without this the newest segment would keep old records for ever on a quiet topic.
+        let active_expired = {
+            let state = lock(&self.state);
+            let expired = |s: &Segment| s.size > 0 && retention_ms.is_some_and(|ms| s.max_timestamp >= 0 && s.max_timestamp < now_ms - ms);
+            state.end == high_watermark && state.segments.last().is_some_and(expired)
+        };
+        if active_expired {
+            self.roll();
+        }
+        let mut state = lock(&self.state);
+        let mut gone = Vec::new();
+        let mut bytes: u64 = state.segments.iter().map(|s| s.size).sum();
+        while state.segments.len() > 1 {
+            let (oldest, next) = (&state.segments[0], state.segments[1].id.base);
+            let old = retention_ms.is_some_and(|ms| oldest.max_timestamp >= 0 && oldest.max_timestamp < now_ms - ms);
+            let much = retention_bytes.is_some_and(|max| bytes - oldest.size >= max);
+            let before = next <= state.log_start;
+            if next > high_watermark || !(old || much || before) {
+                break;
+            }
+            let oldest = state.segments.remove(0);
+            bytes -= oldest.size;
+            state.unsynced.remove(&oldest.id);
+            state.log_start = state.log_start.max(next);
+            gone.push(oldest.id);
+        }
+        let log_start = state.log_start;
+        while state.tail.front().is_some_and(|c| c.last < log_start) {
+            state.tail.pop_front();
+        }
+        state.stale_checkpoint |= !gone.is_empty();
+        gone
+    }
+
+    /// Whether [`Partition::retain_on`] would have something to do, without disturbing the writer.
     pub fn may_retire(&self, now_ms: i64, retention_ms: Option<i64>, retention_bytes: Option<u64>) -> bool {
         let state = lock(&self.state);
         let old = |s: &Segment| s.size > 0 && retention_ms.is_some_and(|ms| s.max_timestamp >= 0 && s.max_timestamp < now_ms - ms);
@@ -695,38 +710,71 @@ impl Partition {
         lock(&self.state).producers.expire(now_ms);
     }
 
-    /// The closed segments, oldest first, for compaction.
-    pub fn closed_segments(&self) -> Vec<(SegmentId, u64)> {
+    /// The closed segments, oldest first, up to the first that holds something newer than `until_ms` or not acknowledged.
+    pub fn closed_segments(&self, until_ms: i64) -> Vec<(SegmentId, u64)> {
+        let high_watermark = self.high_watermark();
         let state = lock(&self.state);
-        let n = state.segments.len().saturating_sub(1);
-        state.segments[..n].iter().map(|s| (s.id, s.size)).collect()
+        let pairs = state.segments.iter().zip(state.segments.iter().skip(1));
+        pairs
+            .take_while(|(s, next)| s.max_timestamp <= until_ms && next.id.base <= high_watermark)
+            .map(|(s, _)| (s.id, s.size))
+            .collect()
     }
 
-    /// Closes the segment that is written to if it holds anything. Runs on the writer thread.
-    pub fn close_active(&self) {
-        let holds = lock(&self.state).segments.last().is_some_and(|s| s.size > 0);
-        if holds && !self.is_deleted() {
-            self.roll();
-        }
+    /// Whether the segment that is written to holds anything, and nothing newer than `until_ms`.
+    pub fn open_segment_older_than(&self, until_ms: i64) -> bool {
+        let state = lock(&self.state);
+        state.segments.last().is_some_and(|s| s.size > 0 && s.max_timestamp < until_ms)
     }
 
-    /// Puts a compacted segment in the place of the one it was made from. Runs on the writer thread.
-    pub fn replace_segment(&self, old: SegmentId, new: Segment) {
-        let replaced = {
-            let mut state = lock(&self.state);
-            match state.segments.iter_mut().find(|s| s.id == old) {
-                Some(segment) => {
-                    *segment = new;
-                    state.unsynced.remove(&old);
-                    // Batches in memory may be ones that compaction dropped.
-                    state.tail.clear();
-                    true
-                }
-                None => false,
+    /// Closes the segment that is written to if it holds anything; done when this returns.
+    pub fn close_on(self: &Arc<Self>, writer: &Writer) {
+        let this = self.clone();
+        writer.run(move || {
+            let holds = lock(&this.state).segments.last().is_some_and(|s| s.size > 0);
+            if holds && !this.is_deleted() {
+                this.roll();
             }
+        });
+        writer.barrier();
+    }
+
+    /// The offset after a closed segment.
+    pub fn segment_end(&self, id: SegmentId) -> i64 {
+        let state = lock(&self.state);
+        let after = state.segments.partition_point(|s| s.id.base <= id.base);
+        state.segments.get(after).map_or(state.end, |s| s.id.base)
+    }
+
+    /// Puts a compacted segment in the place of those it was made from, between two appends; done when this returns.
+    pub fn replace_on(self: &Arc<Self>, writer: &Writer, old: Vec<SegmentId>, new: Segment) {
+        let this = self.clone();
+        writer.run(move || this.replace(&old, new));
+        writer.barrier();
+    }
+
+    fn replace(&self, old: &[SegmentId], new: Segment) {
+        let whole = {
+            let mut state = lock(&self.state);
+            let at = state.segments.iter().position(|s| Some(&s.id) == old.first());
+            let whole = at.filter(|at| state.segments[*at..].iter().map(|s| s.id).take(old.len()).eq(old.iter().copied()));
+            if let Some(at) = whole {
+                state.segments.splice(at..at + old.len(), [new.clone()]);
+                for id in old {
+                    state.unsynced.remove(id);
+                }
+                // Batches in memory may be ones that compaction dropped.
+                state.tail.clear();
+            }
+            whole.is_some()
         };
-        if replaced {
-            self.remove_segment(old);
+        if whole {
+            for id in old {
+                self.remove_segment(*id);
+            }
+        } else {
+            // Retention or a deletion was faster.
+            self.remove_segment(new.id);
         }
     }
 
@@ -826,6 +874,7 @@ fn recover(dir: &Path, topic: &str, index: i32) -> io::Result<State> {
         }
         let trusted = match id.base.cmp(&scan_from.0) {
             std::cmp::Ordering::Less => length,
+            std::cmp::Ordering::Equal if id.generation > 0 => length,
             std::cmp::Ordering::Equal => scan_from.1.min(length),
             std::cmp::Ordering::Greater => 0,
         };
@@ -893,16 +942,16 @@ fn list_segments(dir: &Path) -> io::Result<Vec<SegmentId>> {
         ids.extend(SegmentId::from_log_name(&name));
     }
     ids.sort_unstable();
-    // Of one base the newest generation counts.
-    let mut kept: Vec<SegmentId> = Vec::with_capacity(ids.len());
-    for id in ids {
-        if let Some(last) = kept.last_mut().filter(|k| k.base == id.base) {
-            let _ = std::fs::remove_file(last.log_path(dir));
-            let _ = std::fs::remove_file(last.index_path(dir));
-            *last = id;
-        } else {
-            kept.push(id);
-        }
+    // A segment written by compaction replaces all others, of a lower generation, in its range: its name was the last
+    // thing to appear before they were removed.
+    let replaced = |id: &SegmentId| {
+        ids.iter().any(|r| r.generation > id.generation && r.base <= id.base && (id.base < r.end || id.base == r.base))
+    };
+    let (gone, kept): (Vec<_>, Vec<_>) = ids.iter().copied().partition(replaced);
+    for id in gone {
+        std::fs::remove_file(id.log_path(dir))?;
+        // It may never have had one.
+        let _ = std::fs::remove_file(id.index_path(dir));
     }
     Ok(kept)
 }

@@ -1,7 +1,8 @@
 //! One segment: a file of record batches, and a sparse index that can always be rebuilt from it.
 //!
-//! `<first offset>.log` holds the batches as they are sent to consumers. A segment rewritten by compaction carries its
-//! generation in its name (`<first offset>.<generation>.log`), so that a reader never mixes up old and new places.
+//! `<first offset>.log` holds the batches as they are sent to consumers. A segment written by compaction carries its
+//! generation and where it ends in its name (`<first offset>.<generation>-<end>.log`), so that a reader never mixes up
+//! old and new places, and a start knows which segments it replaces.
 //! `….index` is written when a segment is closed: largest timestamp, then places.
 
 use std::fs::File;
@@ -22,6 +23,8 @@ pub struct SegmentId {
     pub base: i64,
     /// How often compaction has rewritten it.
     pub generation: u32,
+    /// For a rewritten one: the offset after the segments it replaces. Otherwise 0.
+    pub end: i64,
 }
 
 impl SegmentId {
@@ -29,7 +32,7 @@ impl SegmentId {
     pub fn log_path(&self, dir: &Path) -> PathBuf {
         match self.generation {
             0 => dir.join(format!("{:020}.log", self.base)),
-            g => dir.join(format!("{:020}.{g}.log", self.base)),
+            g => dir.join(format!("{:020}.{g}-{:020}.log", self.base, self.end)),
         }
     }
 
@@ -41,11 +44,14 @@ impl SegmentId {
     /// The segment of a data file's name.
     pub fn from_log_name(name: &str) -> Option<Self> {
         let stem = name.strip_suffix(".log")?;
-        let (base, generation) = match stem.split_once('.') {
-            Some((base, generation)) => (base, generation.parse().ok()?),
-            None => (stem, 0),
+        let (base, generation, end) = match stem.split_once('.') {
+            Some((base, rewritten)) => {
+                let (generation, end) = rewritten.split_once('-')?;
+                (base, generation.parse().ok()?, end.parse().ok()?)
+            }
+            None => (stem, 0, 0),
         };
-        (base.len() == 20).then(|| base.parse().ok().map(|base| Self { base, generation })).flatten()
+        (base.len() == 20).then(|| base.parse().ok().map(|base| Self { base, generation, end })).flatten()
     }
 }
 
@@ -76,7 +82,7 @@ pub struct Segment {
 impl Segment {
     /// An empty one.
     pub fn new(base: i64) -> Self {
-        Self { id: SegmentId { base, generation: 0 }, size: 0, max_timestamp: -1, places: Some(Vec::new()) }
+        Self { id: SegmentId { base, generation: 0, end: 0 }, size: 0, max_timestamp: -1, places: Some(Vec::new()) }
     }
 
     /// Notes a batch written at the end.
@@ -261,7 +267,7 @@ mod tests {
 
     #[test]
     fn names_read_back() {
-        for id in [SegmentId { base: 0, generation: 0 }, SegmentId { base: 12_345, generation: 3 }] {
+        for id in [SegmentId { base: 0, generation: 0, end: 0 }, SegmentId { base: 12_345, generation: 3, end: 20_000 }] {
             let path = id.log_path(Path::new("/x"));
             let name = path.file_name().and_then(|n| n.to_str()).unwrap();
             assert_eq!(SegmentId::from_log_name(name), Some(id));

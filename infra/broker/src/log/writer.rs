@@ -84,6 +84,7 @@ pub struct WriterStats {
 pub struct Writer {
     jobs: Mutex<Sender<Job>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    stopping: Arc<AtomicBool>,
     /// Numbers.
     pub stats: Arc<WriterStats>,
 }
@@ -97,6 +98,8 @@ impl Writer {
         let (free, free_files) = channel();
         let stats = Arc::new(WriterStats::default());
         let failed = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let keeper_stops = stopping.clone();
         let capacity = config.limits.wal_bytes.max((2 * config.limits.message_bytes + GROUP_BYTES_MAX) as u64);
         let mut files = 0;
         for (_, path) in wal::list(&wal_dir)? {
@@ -133,9 +136,9 @@ impl Writer {
         let threads = vec![
             named("write").spawn(move || appender.run())?,
             named("sync").spawn(move || sync_groups(&to_sync, &syncer_stats, &failed))?,
-            named("keep").spawn(move || keep(&to_keep, &free))?,
+            named("keep").spawn(move || keep(&to_keep, &free, &keeper_stops))?,
         ];
-        Ok(Self { jobs: Mutex::new(jobs), threads: Mutex::new(threads), stats })
+        Ok(Self { jobs: Mutex::new(jobs), threads: Mutex::new(threads), stopping, stats })
     }
 
     /// Hands in a checked batch. Batches handed in one after another are appended in that order.
@@ -164,6 +167,7 @@ impl Writer {
 
     /// Finishes what was handed in and stops the threads.
     pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
         let _ = lock(&self.jobs).send(Job::Stop);
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
@@ -171,6 +175,13 @@ impl Writer {
                 error!("a thread of the broker has panicked");
             }
         }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Nobody else may take the folder while a thread still writes there.
+        self.stop();
     }
 }
 
@@ -409,7 +420,7 @@ fn sync_groups(groups: &Receiver<Group>, stats: &WriterStats, failed: &AtomicBoo
 }
 
 /// Syncs the segments of full write-ahead files, which then may be used again.
-fn keep(full: &Receiver<Full>, free: &Sender<(PathBuf, Arc<File>)>) {
+fn keep(full: &Receiver<Full>, free: &Sender<(PathBuf, Arc<File>)>, stopping: &AtomicBool) {
     while let Ok(Full { path, file, dirty }) = full.recv() {
         let mut left = dirty;
         let mut told = false;
@@ -426,6 +437,10 @@ fn keep(full: &Receiver<Full>, free: &Sender<(PathBuf, Arc<File>)>) {
             });
             if left.is_empty() {
                 break;
+            }
+            if stopping.load(Ordering::Acquire) {
+                // The file stays full, and the next start brings its entries to the segments.
+                return;
             }
             std::thread::sleep(Duration::from_secs(1));
         }
