@@ -188,6 +188,12 @@ fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
         complaints.problems.push((0, format!("{count} entries; at most {} are allowed", limits::NODES_MAX)));
     }
 
+    let ids = file.units.iter().map(|entry| &entry.id).chain(file.categories.iter().map(|entry| &entry.id));
+    let ids = ids.chain(file.scenarios.iter().map(|entry| &entry.id)).chain(file.events.iter().map(|entry| &entry.id));
+    for id in ids.filter(|id| !is_id(id)) {
+        complaints.at(&["id", id], 0, format!("`{id}` is no id: a-z, 0-9, `_` and `-` make one, up to 64 of them"));
+    }
+
     // Nodes first, so that edges may point forward in the file.
     for entry in &file.units {
         let unit = Unit { id: entry.id.clone(), name: entry.name.clone(), level: entry.level };
@@ -323,6 +329,12 @@ fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
     }
     graph.links = query::links(&graph);
     graph
+}
+
+/// Ids become parts of topics, keys and addresses.
+fn is_id(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    (1..=64).contains(&id.len()) && id.bytes().all(allowed)
 }
 
 fn check_scenario(scenario: Option<&str>, known: &BTreeMap<String, Scenario>, complaints: &mut Complaints<'_>) {

@@ -137,7 +137,7 @@ impl State {
             self.places.insert(place.clone(), seq);
         }
         self.leaving.insert(Leaving { timeline: case.timeline, at: case.leaves, case: seq });
-        self.cases.insert(seq, case);
+        self.cases.insert(seq, Box::new(case));
         while self.cases.len() > limits::CASES_MAX {
             let oldest = *self.cases.keys().next().expect("there are some");
             self.forget(oldest);
@@ -175,28 +175,28 @@ impl State {
             let reason = "no case in live state has this number: never reported, or long over".to_owned();
             return turn.decide("noted", &quote(request), "rules", "unknown request", reason);
         };
-        let mut case = self.cases.get(&seq).expect("every request number names a case").clone();
+        let case = self.cases.remove(&seq).expect("every request number names a case");
         let way = if closed { way_to_close(case.state) } else { way_to_work(case.state) };
         if way.is_empty() && closed {
             self.counts.duplicates += 1;
         }
-        self.walk(turn, seq, &mut case, way, RULES, reason);
+        self.walk(turn, seq, case, way, RULES, reason);
     }
 
     /// Takes a case through `way` and puts it back.
-    pub(crate) fn walk(&mut self, turn: &mut Turn<'_>, seq: u64, case: &mut Case, way: &[CaseState], actor: &str, reason: &str) {
+    pub(crate) fn walk(&mut self, turn: &mut Turn<'_>, seq: u64, mut case: Box<Case>, way: &[CaseState], actor: &str, reason: &str) {
         for to in way {
             if case.unit.is_none() && matches!(to, CaseState::Assigned) {
                 let owed = turn.graph.who_owes(&case.category, case.district.as_deref(), self.local_hour(turn.at));
                 case.unit = Some(owed.unit);
             }
-            step(turn, case, *to, actor, reason);
+            step(turn, &mut case, *to, actor, reason);
         }
         self.put_back(turn, seq, case);
     }
 
     /// Stores a changed case: its deadline counts only while it is open, and it leaves in its time.
-    pub(crate) fn put_back(&mut self, turn: &mut Turn<'_>, seq: u64, case: &mut Case) {
+    fn put_back(&mut self, turn: &Turn<'_>, seq: u64, mut case: Box<Case>) {
         let timer = case.due.map(|due| Timer { due, name: deadline_timer(&case.id), timeline: case.timeline });
         self.leaving.remove(&Leaving { timeline: case.timeline, at: case.leaves, case: seq });
         if case.state.is_final() {
@@ -206,7 +206,7 @@ impl State {
             case.leaves = turn.at + limits::OPEN_CASE_AGE_MAX;
         }
         self.leaving.insert(Leaving { timeline: case.timeline, at: case.leaves, case: seq });
-        self.cases.insert(seq, case.clone());
+        self.cases.insert(seq, case);
     }
 
     /// Gives a case a new deadline.
@@ -265,11 +265,11 @@ fn place_of(intake: &Intake<'_>, urgency: u8, timeline: u32) -> Option<String> {
     let numbered = intake.address.filter(|address| address.bytes().any(|byte| byte.is_ascii_digit()));
     if let Some(address) = numbered {
         let district = intake.district.unwrap_or_default();
-        return Some(format!("{timeline}|{category}|{district}|{address}"));
+        return Some(format!("{address}|{district}|{category}|{timeline}"));
     }
     // A grid of a thousandth of a degree: about a block.
     let (lat, lon) = intake.lat.zip(intake.lon)?;
-    Some(format!("{timeline}|{category}|{}|{}", lat.0.div_euclid(1000), lon.0.div_euclid(1000)))
+    Some(format!("{}|{}|{category}|{timeline}", lat.0.div_euclid(1000), lon.0.div_euclid(1000)))
 }
 
 /// Moves a case one legal step and says so.

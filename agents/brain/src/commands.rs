@@ -89,7 +89,7 @@ impl State {
                 if way.is_empty() {
                     return Err(format!("the case is over: {}", case.state.zh()));
                 }
-                self.walk(turn, seq, &mut case, way, &actor, &reason);
+                self.walk(turn, seq, case, way, &actor, &reason);
                 return Ok(());
             }
             Action::Assign => CaseState::Assigned,
@@ -122,8 +122,9 @@ impl State {
             }
             _ => {}
         }
-        self.walk(turn, seq, &mut case, &[to], &actor, &reason);
+        self.walk(turn, seq, case, &[to], &actor, &reason);
         if command.action == Action::Dispatch {
+            let case = self.cases[&seq].clone();
             dispatch(turn, &case, "ordered", false, case.unit.clone(), &format!("{actor}: {reason}"));
         }
         Ok(())

@@ -231,12 +231,12 @@ impl Brain {
 
     /// The cases in live state, in the order in which they were opened.
     pub fn cases(&self) -> impl Iterator<Item = &Case> {
-        self.state.cases.values()
+        self.state.cases.values().map(Box::as_ref)
     }
 
     /// A case by its id.
     pub fn case(&self, id: &str) -> Option<&Case> {
-        self.state.cases.get(&cases::case_seq(id)?)
+        self.state.cases.get(&cases::case_seq(id)?).map(Box::as_ref)
     }
 
     /// The alerts in live state, cleared ones included for a while, in the order in which they were raised.
@@ -320,7 +320,7 @@ impl State {
         self.timers.remove(&timer);
         turn.timeline = timer.timeline;
         turn.at = self.clocks.reach(timer.timeline, timer.due);
-        match timer.name.split('/').collect::<Vec<_>>().as_slice() {
+        match timer.name.splitn(3, '/').collect::<Vec<_>>().as_slice() {
             [case, "due"] => self.deadline(turn, case),
             ["alert", key, "clear"] => self.clear_due(turn, key),
             ["surge", _, scenario] => self.surge_hour(turn, scenario),
@@ -332,14 +332,14 @@ impl State {
 /// Times beyond the calendar of people are cut to it, so that arithmetic on them has room.
 fn believable(time: DateTime<Utc>) -> DateTime<Utc> {
     let from = DateTime::from_timestamp(-62_135_596_800, 0).expect("the year 1");
-    let to = DateTime::from_timestamp(253_402_300_799, 0).expect("the year 9999");
+    let to = DateTime::from_timestamp(221_845_132_800, 0).expect("the year 9000");
     time.clamp(from, to)
 }
 
-/// Source and number: requests of two systems may have the same number.
+/// Number and source: requests of two systems may have the same number. The number comes first because it differs first.
 fn key(record: &JournalRecord, request: &str) -> String {
     let source = record.event.as_ref().map_or("", |event| event.source.as_str());
-    format!("{source}#{request}")
+    format!("{request}#{source}")
 }
 
 fn remembered(memo: &mut BTreeMap<String, Option<Sorted>>, graph: &Graph, request_type: Option<&str>) -> Option<Sorted> {

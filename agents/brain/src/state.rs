@@ -24,8 +24,8 @@ pub(crate) struct State {
     pub(crate) utc_offset_minutes: i32,
     pub(crate) behaviour: u32,
     pub(crate) clocks: Clocks,
-    pub(crate) cases: BTreeMap<u64, Case>,
-    /// Source and number of a request to its case.
+    pub(crate) cases: BTreeMap<u64, Box<Case>>,
+    /// Number and source of a request to its case.
     pub(crate) requests: BTreeMap<String, u64>,
     /// Category and place to the latest case there.
     pub(crate) places: BTreeMap<String, u64>,
