@@ -6,12 +6,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
-use brain::{Brain, Config, Effect};
+use brain::{Brain, Config, Effect, effect_event};
 use chrono::{DateTime, TimeDelta, Utc};
 use graph::Graph;
 use schemas::journal::*;
 use schemas::position::Position;
+use schemas::{Event, Registry};
 use schemas::signal::{Signal, SignalKind, SignalState};
 
 /// Midnight of the day that all files tell of, in the city (eight hours before UTC).
@@ -67,6 +69,7 @@ fn tell(script: &str) -> String {
 }
 
 fn apply(brain: &mut Brain, seq: &mut u64, event: Option<()>, body: Body, time: DateTime<Utc>, line: &str, told: &mut String) {
+    let event_or_more = event.is_some();
     let record = JournalRecord {
         seq: *seq,
         log_time: time,
@@ -77,10 +80,36 @@ fn apply(brain: &mut Brain, seq: &mut u64, event: Option<()>, body: Body, time: 
     let mut effects = Vec::new();
     brain.apply(&record, &mut effects);
     *seq += 1;
-    let _ = writeln!(told, "> {line}");
-    for effect in &effects {
-        let _ = writeln!(told, "  {}", sentence(effect));
+    for (_, event) in effects.iter().filter_map(|effect| effect_event(effect, &record)) {
+        check_schema(&event);
     }
+    // A timer that only asks for the next one, and the cases of a crowd, are told by what stands out.
+    let crowd = line.contains(" reports ");
+    let stands_out = |effect: &&Effect| match effect {
+        Effect::Case(_) | Effect::Decision(_) => !crowd,
+        Effect::Incident(change) => !crowd || change.member.as_deref().is_some_and(|member| member.starts_with("alert")),
+        Effect::WakeAt(_) => !crowd && event_or_more,
+        Effect::Alert(_) | Effect::Dispatch(_) => true,
+    };
+    let sentences: Vec<String> = effects.iter().filter(stands_out).map(sentence).collect();
+    if !sentences.is_empty() || (event_or_more && !crowd) {
+        let _ = writeln!(told, "> {line}");
+    }
+    for sentence in sentences {
+        let _ = writeln!(told, "  {sentence}");
+    }
+}
+
+/// Every event that leaves the brain is what its schema file says.
+fn check_schema(event: &Event) {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::builtin);
+    let name = event.event_type.trim_start_matches("io.citybrain.").trim_end_matches(".v1");
+    let Some(definition) = REGISTRY.get(name) else {
+        assert_eq!(name, "incident.transition", "an event type without a schema");
+        return;
+    };
+    let data = serde_json::from_slice(event.data.as_deref().expect("data")).expect("JSON");
+    assert!(definition.validate(&data).is_ok(), "{name}: {:?} in {data}", definition.validate(&data));
 }
 
 fn at(clock: &str) -> DateTime<Utc> {
@@ -185,13 +214,19 @@ fn created(request: &str, category: &str, district: &str, address: &str) -> Work
     }
 }
 
-/// Ids without the zeros in front.
+/// Ids without the zeros in front: `case-000000000036` is `case-36`.
 fn plain(id: &str) -> String {
-    let mut plain = id.to_owned();
-    while plain.contains("-0") && !plain.ends_with("-00") {
-        plain = plain.replace("-0", "-");
+    let short = |part: &str| match part.trim_start_matches('0') {
+        _ if !part.bytes().all(|byte| byte.is_ascii_digit()) => part.to_owned(),
+        "" => "0".to_owned(),
+        digits => digits.to_owned(),
+    };
+    let ours = ["case-", "alert-", "incident-"].iter().any(|prefix| id.starts_with(prefix));
+    if !ours {
+        return id.to_owned();
     }
-    plain.replace("-00", "-0")
+    let (id, rest) = id.split_once('/').map_or((id, String::new()), |(id, rest)| (id, format!("/{rest}")));
+    id.split('-').map(short).collect::<Vec<_>>().join("-") + &rest
 }
 
 fn sentence(effect: &Effect) -> String {
