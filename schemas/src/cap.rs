@@ -358,14 +358,49 @@ mod parse {
     struct Element {
         name: String,
         text: String,
+        /// Whether one of its attributes declares CAP's namespace.
+        namespaced: bool,
         children: Vec<Element>,
     }
 
     const DEPTH_MAX: usize = 8;
 
+    /// The sequence of the schema; a `*` marks what may repeat.
+    const ALERT: &[&str] = &[
+        "identifier", "sender", "sent", "status", "msgType", "source", "scope", "restriction", "addresses", "code*", "note",
+        "references", "incidents", "info*", "Signature*",
+    ];
+    const INFO: &[&str] = &[
+        "language", "category*", "event", "responseType*", "urgency", "severity", "certainty", "audience", "eventCode*",
+        "effective", "onset", "expires", "senderName", "headline", "description", "instruction", "web", "contact",
+        "parameter*", "resource*", "area*",
+    ];
+    const AREA: &[&str] = &["areaDesc", "polygon*", "circle*", "geocode*", "altitude", "ceiling"];
+    const PAIR: &[&str] = &["valueName", "value"];
+
+    /// Free text, in which spaces count; around all other values they do not.
+    const FREE: &[&str] =
+        &["note", "event", "senderName", "headline", "description", "instruction", "areaDesc", "valueName", "value", "restriction"];
+
+    /// Checks that children come in the schema's order, and once unless they may repeat.
+    fn in_order(parent: &str, element: &Element, order: &[&str]) -> Result<(), CapError> {
+        let mut reached = None;
+        for child in &element.children {
+            let at = order.iter().position(|entry| entry.trim_end_matches('*') == child.name);
+            let at = at.ok_or_else(|| error(&child.name, format!("has no place in {parent}")))?;
+            let again = reached == Some(at) && !order[at].ends_with('*');
+            refuse_if(again, &child.name, || format!("stands twice in {parent}"))?;
+            refuse_if(reached.is_some_and(|reached| at < reached), &child.name, || format!("stands too late in {parent}: order matters"))?;
+            reached = Some(at);
+        }
+        Ok(())
+    }
+
     pub(super) fn alert(xml: &str) -> Result<CapAlert, CapError> {
         let root = tree(xml)?;
         refuse_if(root.name != "alert", "alert", || format!("the root is <{}>", root.name))?;
+        refuse_if(!root.namespaced, "alert", || format!("the namespace is not {NAMESPACE}"))?;
+        in_order("alert", &root, ALERT)?;
         let mut alert = CapAlert::default();
         for child in root.children {
             let name = child.name.clone();
@@ -390,6 +425,7 @@ mod parse {
     }
 
     fn info(element: Element) -> Result<CapInfo, CapError> {
+        in_order("info", &element, INFO)?;
         let mut info = CapInfo { language: "en-US".to_owned(), ..CapInfo::default() };
         for child in element.children {
             let name = child.name.clone();
@@ -409,7 +445,7 @@ mod parse {
                 "headline" => info.headline = Some(child.text),
                 "description" => info.description = Some(child.text),
                 "instruction" => info.instruction = Some(child.text),
-                "parameter" => info.parameters.push(pair(child)),
+                "parameter" => info.parameters.push(pair(child)?),
                 "area" => info.area.push(area(child)?),
                 "audience" | "eventCode" | "web" | "contact" | "resource" => {}
                 other => return Err(error(other, "has no place in info")),
@@ -418,7 +454,9 @@ mod parse {
         Ok(info)
     }
 
-    fn pair(element: Element) -> (String, String) {
+    fn pair(element: Element) -> Result<(String, String), CapError> {
+        in_order(&element.name, &element, PAIR)?;
+        refuse_if(element.children.len() != 2, &element.name, || "needs a valueName and a value".into())?;
         let mut pair = (String::new(), String::new());
         for child in element.children {
             match child.name.as_str() {
@@ -426,10 +464,11 @@ mod parse {
                 _ => pair.1 = child.text,
             }
         }
-        pair
+        Ok(pair)
     }
 
     fn area(element: Element) -> Result<CapArea, CapError> {
+        in_order("area", &element, AREA)?;
         let mut area = CapArea::default();
         let number = |element: &str, text: &str| text.parse::<f64>().map_err(|_| error(element, format!("{text:?} is no number")));
         let point = |element: &str, text: &str| -> Result<(f64, f64), CapError> {
@@ -446,7 +485,7 @@ mod parse {
                     let (lat, lon) = point("circle", centre)?;
                     area.circle.push((lat, lon, number("circle", radius)?));
                 }
-                "geocode" => area.geocode.push(pair(child)),
+                "geocode" => area.geocode.push(pair(child)?),
                 "altitude" | "ceiling" => {}
                 other => return Err(error(other, "has no place in area")),
             }
@@ -463,7 +502,11 @@ mod parse {
                 Xml::Start(start) => {
                     refuse_if(stack.len() > DEPTH_MAX, "alert", || "elements are nested too deep".into())?;
                     let name = start.local_name().as_ref().to_owned();
-                    stack.push(Element { name, ..Element::default() });
+                    let namespaced = start.attributes().flatten().any(|attribute| {
+                        let key = attribute.key.as_ref();
+                        (key == "xmlns" || key.starts_with("xmlns:")) && attribute.value.as_ref() == NAMESPACE
+                    });
+                    stack.push(Element { name, namespaced, ..Element::default() });
                 }
                 Xml::Empty(start) => {
                     let name = start.local_name().as_ref().to_owned();
@@ -472,7 +515,11 @@ mod parse {
                     }
                 }
                 Xml::End(_) => {
-                    let done = stack.pop().filter(|_| !stack.is_empty()).ok_or_else(|| error("alert", "an element ends that never began"))?;
+                    let ended = stack.pop().filter(|_| !stack.is_empty());
+                    let mut done = ended.ok_or_else(|| error("alert", "an element ends that never began"))?;
+                    if !FREE.contains(&done.name.as_str()) {
+                        done.text = done.text.trim().to_owned();
+                    }
                     if let Some(parent) = stack.last_mut() {
                         parent.children.push(done);
                     }
@@ -585,6 +632,48 @@ mod tests {
             "polygon",
         );
         refused(|alert| alert.info[0].area[0].circle = vec![(30.0, 114.0, -1.0)], "circle");
+    }
+
+    #[test]
+    fn what_others_write_is_read_as_strictly() {
+        let xml = flood().to_xml().unwrap();
+        let refused = |from: &str, to: &str| {
+            assert!(xml.contains(from), "{from}");
+            CapAlert::parse(&xml.replace(from, to)).unwrap_err().to_string()
+        };
+        assert!(refused(NAMESPACE, "urn:oasis:names:tc:emergency:cap:1.1").contains("namespace"));
+        assert!(refused("<sender>citybrain.example</sender>", "").contains("sender"));
+        assert!(refused("<status>", "<note>early</note><status>").contains("status: stands too late"));
+        assert!(refused("<status>", "<status>Test</status><status>").contains("stands twice"));
+        assert!(refused("<status>", "<colour>red</colour><status>").contains("no place in alert"));
+        assert!(refused("14:20:00+08:00", "06:20:00Z").contains("no Z"));
+        assert!(refused("14:20:00+08:00", "14:20:00.5+08:00").contains("no fraction"));
+        assert!(refused("</alert>", "").contains("alert"));
+        assert!(refused("<alert", "<!DOCTYPE a [<!ENTITY b \"c\">]><alert").contains("document type"));
+        assert!(refused("&amp;", "&b;").contains("alert"));
+        let spaced = xml.replace("<sent>", "<sent>\n ").replace("<info>", "\n<info>").replace("<polygon>", "<polygon>\n");
+        assert_eq!(CapAlert::parse(&spaced).unwrap(), flood());
+        let prefixed = xml.replace("<", "<cap:").replace("<cap:/", "</cap:").replace("<cap:?", "<?").replace("xmlns=", "xmlns:cap=");
+        assert_eq!(CapAlert::parse(&prefixed).unwrap(), flood());
+    }
+
+    #[test]
+    fn both_languages_travel_in_one_alert() {
+        let mut alert = flood();
+        let english = CapInfo { language: "en-US".into(), event: "Urban flooding".into(), ..alert.info[0].clone() };
+        alert.info.push(english);
+        let read = CapAlert::parse(&alert.to_xml().unwrap()).unwrap();
+        assert_eq!(read.info.iter().map(|info| info.language.as_str()).collect::<Vec<_>>(), ["zh-CN", "en-US"]);
+    }
+
+    #[test]
+    fn levels_and_scenarios_have_their_words() {
+        assert_eq!([1, 2, 3, 4].map(severity_of_level), ["Extreme", "Severe", "Moderate", "Minor"]);
+        for scenario in crate::topics::SCENARIOS {
+            let categories = categories_of_scenario(scenario);
+            assert!(categories.iter().all(|category| CATEGORIES.contains(category)) && categories != ["Other"], "{scenario}");
+        }
+        assert_eq!(categories_of_scenario("urban_flooding"), ["Met", "Infra"]);
     }
 
     #[test]

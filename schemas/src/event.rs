@@ -144,8 +144,8 @@ impl Event {
     /// The data as a JSON value. Strict: UTF-8, no lone surrogates, nothing behind the value.
     pub fn data_json(&self) -> Result<serde_json::Value, EventError> {
         let data = self.data.as_deref().ok_or(EventError::NoData)?;
-        json::check_utf8("the data", data)?;
-        serde_json::from_slice(data).map_err(|error| EventError::not_json("the data", &error))
+        let text = json::check_utf8("the data", data)?;
+        serde_json::from_str(text).map_err(|error| EventError::not_json("the data", &error))
     }
 
     /// All attributes but `specversion`, by their names in the specification and in a fixed order.

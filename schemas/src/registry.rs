@@ -213,7 +213,9 @@ impl TypeDef {
             .iter_errors(data)
             .take(PROBLEMS_MAX)
             .map(|error| {
+                // The message repeats the value, and goes to logs and to whoever sent it.
                 let message: String = error.to_string().chars().take(QUOTED_CHARS_MAX * 4).collect();
+                let message = crate::pii::mask(&message).0.into_owned();
                 Problem { path: error.instance_path().to_string(), message }
             })
             .collect();
@@ -458,6 +460,8 @@ mod tests {
         def.validate(&json!({"datastream": "d", "result": 1, "more": true})).unwrap();
         let problems = def.validate(&json!({"datastream": "d", "result": "wet"})).unwrap_err();
         assert_eq!(problems[0].path, "/result");
+        let message = &def.validate(&json!({"datastream": "d", "result": "13812345678"})).unwrap_err()[0].message;
+        assert!(message.contains("138****5678"), "{message}");
         let problems = registry.get("workorder.created").unwrap().validate(&json!({"request_id": "r", "due": "soon"})).unwrap_err();
         assert_eq!(problems[0].path, "/due");
     }
