@@ -63,6 +63,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         println!("index: {what:<8} {:.2} us for each event", each(begun.elapsed()));
     }
+    let producer = bus.producer_with(&ProducerConfig { linger: std::time::Duration::ZERO, ..ProducerConfig::default() })?;
+    let mut round_trips = Vec::new();
+    for id in 0..2000 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        let begun = Instant::now();
+        producer.send(&topic, &reading(id), None).await?;
+        let written = begun.elapsed();
+        reader.recv().await.ok_or("the tap ended")?;
+        round_trips.push((begun.elapsed(), written));
+    }
+    round_trips.sort_unstable();
+    let at = |share: usize| round_trips[round_trips.len() * share / 100];
+    println!("one by one: to the reader {:?} (half), {:?} (99 of 100); acknowledged {:?}", at(50).0, at(99).0, at(50).1);
     tap.stop().await;
     bus.delete_topic(&topic).await?;
     if let Some(broker) = embedded {

@@ -496,21 +496,34 @@ async fn nobody_there_is_said_clearly() {
     assert!(error.contains("security.protocol") && error.contains("carrier-pigeon"), "{error}");
 }
 
-/// Acknowledged or not, nothing is lost and nothing doubled, however often the broker dies in the middle.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn restarts_in_the_middle() {
-    let mut peer = Peer::embedded().await;
+async fn embedded_restarts_in_the_middle() {
+    restarts_in_the_middle(Peer::embedded().await, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apache_restarts_in_the_middle() {
+    if let Some(peer) = Peer::apache_of_its_own().await {
+        restarts_in_the_middle(peer, 2).await;
+    }
+}
+
+/// Nothing is lost and nothing doubled, however often the broker stops or dies in the middle.
+async fn restarts_in_the_middle(mut peer: Peer, rounds: usize) {
     let bus = peer.bus().await;
     let topic = topic(&bus, "restarts", 3).await;
     let tap = Tap::start(bus.clone(), TapConfig::default()).unwrap();
     let mut reader = tap.reader("test", Filter::topics([&topic]), BTreeMap::new()).unwrap();
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let writing = {
         let (bus, topic) = (bus.clone(), topic.clone());
         tokio::spawn(async move {
             let producer = bus.producer().unwrap();
             let mut positions = BTreeSet::new();
-            for step in 0..200u64 {
-                let records: Vec<KafkaRecord> = (step * 50..step * 50 + 50).map(|id| event(id, &format!("gauge-{id}"))).collect();
+            let mut next = 0u64;
+            while stopped.try_recv().is_err() {
+                let records: Vec<KafkaRecord> = (next..next + 50).map(|id| event(id, &format!("gauge-{id}"))).collect();
+                next += 50;
                 let outgoing: Vec<Outgoing<'_>> = records.iter().map(|record| Outgoing { topic: &topic, record, timestamp_ms: None }).collect();
                 for answer in producer.send_all(&outgoing).await.unwrap() {
                     let position = answer.unwrap();
@@ -518,16 +531,18 @@ async fn restarts_in_the_middle() {
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
+            next
         })
     };
-    for round in 0..6 {
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        peer.restart(round % 2 == 1, Duration::from_millis(50)).await;
+    for round in 0..rounds {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        peer.restart(round % 2 == 0, Duration::from_millis(50)).await;
     }
-    writing.await.unwrap();
-    assert_eq!(ids(&read(&mut reader, 10_000).await), (0..10_000).collect::<Vec<_>>());
+    stop.send(()).unwrap();
+    let written = writing.await.unwrap();
+    assert_eq!(ids(&read(&mut reader, usize::try_from(written).unwrap()).await), (0..written).collect::<Vec<_>>());
     let ends = bus.watermarks(&topic).await.unwrap();
-    assert_eq!(ends.values().map(|(_, high)| high).sum::<i64>(), 10_000, "nothing doubled");
+    assert_eq!(ends.values().map(|(_, high)| high).sum::<i64>(), i64::try_from(written).unwrap(), "nothing doubled");
     tap.stop().await;
     peer.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -55,6 +55,8 @@ pub struct Fetch {
     /// Lanes with an open chunk.
     open: Vec<usize>,
     opened: Instant,
+    /// When chunks were handed over last.
+    cut: Instant,
     open_bytes: usize,
     /// Some partition is held back.
     holding: bool,
@@ -88,6 +90,7 @@ impl Fetch {
             places: HashMap::new(),
             open: Vec::new(),
             opened: Instant::now(),
+            cut: Instant::now(),
             open_bytes: 0,
             holding: false,
             regulated: Instant::now(),
@@ -101,9 +104,14 @@ impl Fetch {
         while self.obey() {
             self.hear_watermarks();
             self.regulate();
+            // Company is waited for only where there is some: a record that comes alone goes on at once.
+            let linger = match self.cut.elapsed() < self.config.linger * 2 {
+                true => self.config.linger,
+                false => Duration::ZERO,
+            };
             let mut wait = match self.open.is_empty() {
                 true => limits::IDLE_POLL,
-                false => self.config.linger,
+                false => linger,
             };
             let mut taken = 0;
             while taken < ROUND {
@@ -111,7 +119,7 @@ impl Fetch {
                     Some(Ok(message)) => {
                         self.take(&message);
                         taken += 1;
-                        wait = self.config.linger;
+                        wait = linger;
                     }
                     Some(Err(error)) => {
                         self.consumer.context().complaints.hear(&error, "");
@@ -178,6 +186,9 @@ impl Fetch {
     }
 
     fn cut_all(&mut self) {
+        if !self.open.is_empty() {
+            self.cut = Instant::now();
+        }
         for index in self.open.drain(..) {
             if let Some(lane) = self.lanes[index].as_mut() {
                 lane.cut();

@@ -24,6 +24,8 @@ pub struct Peer {
     pub name: &'static str,
     pub bootstrap: String,
     embedded: Option<(Broker, tempfile::TempDir)>,
+    /// The port of an Apache Kafka that belongs to one test alone.
+    own_port: Option<u16>,
 }
 
 impl Peer {
@@ -31,7 +33,7 @@ impl Peer {
     pub async fn embedded() -> Peer {
         let folder = tempfile::tempdir().expect("a folder");
         let broker = Broker::start(BrokerConfig::new(folder.path())).await.expect("the embedded broker starts");
-        Peer { name: "embedded", bootstrap: broker.addr().to_string(), embedded: Some((broker, folder)) }
+        Peer { name: "embedded", bootstrap: broker.addr().to_string(), embedded: Some((broker, folder)), own_port: None }
     }
 
     /// Apache Kafka: the one in `CITYBRAIN_TEST_KAFKA`, or the one that `infra/kafka/kafka.sh` started.
@@ -39,12 +41,21 @@ impl Peer {
         let bootstrap = std::env::var("CITYBRAIN_TEST_KAFKA").unwrap_or_else(|_| format!("127.0.0.1:{}", apache_port()));
         let address = bootstrap.parse().ok()?;
         match TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
-            Ok(_) => Some(Peer { name: "apache", bootstrap, embedded: None }),
+            Ok(_) => Some(Peer { name: "apache", bootstrap, embedded: None, own_port: None }),
             Err(_) => {
                 println!("skipped: no Apache Kafka at {bootstrap}; start one with infra/kafka/kafka.sh start, or set CITYBRAIN_TEST_KAFKA");
                 None
             }
         }
+    }
+
+    /// An Apache Kafka for one test, which may stop and kill it.
+    pub async fn apache_of_its_own() -> Option<Peer> {
+        kafka_jars()?;
+        let port = 29_192;
+        kafka_script(port, "clean").await;
+        kafka_script(port, "start").await;
+        Some(Peer { name: "apache", bootstrap: format!("127.0.0.1:{port}"), embedded: None, own_port: Some(port) })
     }
 
     pub fn is_embedded(&self) -> bool {
@@ -55,9 +66,14 @@ impl Peer {
         Bus::connect(BusConfig::new(&self.bootstrap)).await.expect("the broker answers")
     }
 
-    /// Stops the embedded broker and starts it again at the same address; with `crash`, without a word.
+    /// Stops the broker and starts it again at the same address; with `crash`, without a word.
     pub async fn restart(&mut self, crash: bool, pause: Duration) {
-        let (broker, folder) = self.embedded.take().expect("only the embedded broker is restarted by tests");
+        if let Some(port) = self.own_port {
+            kafka_script(port, if crash { "kill" } else { "stop" }).await;
+            tokio::time::sleep(pause).await;
+            return kafka_script(port, "start").await;
+        }
+        let (broker, folder) = self.embedded.take().expect("a broker that others use is not restarted");
         let addr = broker.addr();
         match crash {
             true => drop(broker),
@@ -81,10 +97,20 @@ impl Peer {
     }
 
     pub async fn stop(mut self) {
+        if let Some(port) = self.own_port {
+            kafka_script(port, "clean").await;
+        }
         if let Some((broker, _folder)) = self.embedded.take() {
             broker.shutdown().await;
         }
     }
+}
+
+async fn kafka_script(port: u16, what: &str) {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../kafka/kafka.sh"));
+    command.arg(what).env("CITYBRAIN_KAFKA_PORT", port.to_string());
+    let output = run(command, None).await;
+    assert!(output.status.success(), "kafka.sh {what}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn apache_port() -> String {
