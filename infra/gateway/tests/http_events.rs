@@ -89,9 +89,9 @@ async fn the_reason_says_what_and_where() {
     assert!(json["detail"].as_str().unwrap().contains("did you mean io.citybrain.sensor.observation.v1"), "{json}");
     let (_, _, json) = refused(STRUCTURED, with("/data/result", json!("much"))).await;
     assert_eq!(json["pointer"], "/data/result");
-    let (gbk, _, _) = encoding_rs::GBK.encode("{\"id\":\"路\"}");
+    let (gbk, _, _) = encoding_rs::GBK.encode("{\"id\":\"路灯\"}");
     let (_, _, json) = refused(STRUCTURED, gbk).await;
-    assert!(json["detail"].as_str().unwrap().contains("byte 8") && json["detail"].as_str().unwrap().contains("GBK"), "{json}");
+    assert!(json["detail"].as_str().unwrap().contains("byte 9") && json["detail"].as_str().unwrap().contains("GBK"), "{json}");
 }
 
 #[tokio::test]

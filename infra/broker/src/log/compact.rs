@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,19 +62,19 @@ pub fn compact(partition: &Arc<Partition>, writer: &Writer, settings: &TopicConf
     let closed = &closed[..readable];
     let marks_until = now_ms - settings.delete_retention_ms();
     let mut after = 0;
-    let mut begin = 0;
-    while begin < closed.len() {
-        // Several small ones become one.
-        let mut end = begin + 1;
-        let mut together = closed[begin].1;
-        while end < closed.len() && together + closed[end].1 <= segment_bytes {
-            together += closed[end].1;
-            end += 1;
+    let mut output: Option<Output> = None;
+    for (i, (id, size)) in closed.iter().enumerate() {
+        // Several become one while there is room.
+        if output.as_ref().is_some_and(|o| o.segment.size > 0 && o.segment.size + size > segment_bytes) {
+            after += output.take().map_or(Ok(0), |o| o.finish(partition, writer))?;
         }
-        let last = end == closed.len();
-        after += rewrite(partition, writer, &closed[begin..end], &keys, marks_until, last)?;
-        begin = end;
+        let out = match &mut output {
+            Some(out) => out,
+            None => output.insert(Output::begin(partition, *id)?),
+        };
+        out.add(partition, *id, *size, &keys, marks_until, i + 1 == closed.len())?;
     }
+    after += output.take().map_or(Ok(0), |o| o.finish(partition, writer))?;
     info!(topic = %partition.topic, partition = partition.index, before = bytes, after, keys = keys.last.len(), "compacted a partition");
     Ok(())
 }
@@ -108,40 +109,52 @@ fn learn(partition: &Partition, id: SegmentId, size: u64, keys: &mut Keys) -> io
     })
 }
 
-/// Writes one new segment for several old ones and puts it in their place. Answers its size.
-fn rewrite(partition: &Arc<Partition>, writer: &Writer, old: &[(SegmentId, u64)], keys: &Keys, marks_until: i64, keep_last: bool) -> io::Result<u64> {
-    let first = old[0].0;
-    let generation = old.iter().map(|(id, _)| id.generation).max().unwrap_or(0) + 1;
-    let end = partition.segment_end(old[old.len() - 1].0);
-    let id = SegmentId { base: first.base, generation, end };
-    let path = id.log_path(partition.dir());
-    let unfinished = path.with_extension("cleaned");
-    let mut file = File::create(&unfinished)?;
-    let mut segment = Segment { id, ..Segment::new(first.base) };
-    for (i, (from, size)) in old.iter().enumerate() {
-        // The very last batch stays as it is, so that the end of the log never has a gap.
-        let last_segment = keep_last && i + 1 == old.len();
+/// A new segment for several old ones.
+struct Output {
+    unfinished: PathBuf,
+    file: File,
+    segment: Segment,
+    replaces: Vec<SegmentId>,
+}
+
+impl Output {
+    fn begin(partition: &Partition, first: SegmentId) -> io::Result<Self> {
+        let unfinished = partition.dir().join(format!("{:020}.cleaned", first.base));
+        let file = File::create(&unfinished)?;
+        Ok(Self { unfinished, file, segment: Segment::new(first.base), replaces: Vec::new() })
+    }
+
+    fn add(&mut self, partition: &Partition, from: SegmentId, size: u64, keys: &Keys, marks_until: i64, is_last: bool) -> io::Result<()> {
         let mut at = 0;
-        each_batch(partition, *from, *size, |bytes| {
+        each_batch(partition, from, size, |bytes| {
             at += bytes.len() as u64;
-            let kept = if last_segment && at == *size { Some(Bytes::copy_from_slice(bytes)) } else { choose(bytes, keys, marks_until) };
+            // The very last batch stays as it is, so that the end of the log never has a gap.
+            let kept = if is_last && at == size { Some(Bytes::copy_from_slice(bytes)) } else { choose(bytes, keys, marks_until) };
             if let Some(kept) = kept {
-                file.write_all(&kept)?;
+                self.file.write_all(&kept)?;
                 if let Some(header) = crate::batch::BatchHeader::parse(&kept) {
-                    segment.grow(&header);
+                    self.segment.grow(&header);
                 }
             }
             Ok(())
         })?;
+        self.replaces.push(from);
+        Ok(())
     }
-    file.sync_all()?;
-    std::fs::rename(&unfinished, &path)?;
-    sync_folder(partition.dir())?;
-    replace_file(&id.index_path(partition.dir()), &encode_index(&segment), false)?;
-    let size = segment.size;
-    let replaced = old.iter().map(|(id, _)| *id).collect();
-    partition.replace_on(writer, replaced, segment);
-    Ok(size)
+
+    /// Puts it in the place of the old ones. Answers its size.
+    fn finish(mut self, partition: &Arc<Partition>, writer: &Writer) -> io::Result<u64> {
+        let generation = self.replaces.iter().map(|id| id.generation).max().unwrap_or(0) + 1;
+        let end = self.replaces.last().map_or(0, |last| partition.segment_end(*last));
+        self.segment.id = SegmentId { base: self.segment.id.base, generation, end };
+        self.file.sync_all()?;
+        replace_file(&self.segment.id.index_path(partition.dir()), &encode_index(&self.segment), false)?;
+        std::fs::rename(&self.unfinished, self.segment.id.log_path(partition.dir()))?;
+        sync_folder(partition.dir())?;
+        let size = self.segment.size;
+        partition.replace_on(writer, self.replaces, self.segment);
+        Ok(size)
+    }
 }
 
 /// What stays of a batch; none when nothing does.

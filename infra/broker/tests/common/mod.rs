@@ -213,7 +213,7 @@ impl Client {
     }
 
     pub fn producer_id(&mut self) -> i64 {
-        let answer = self.call(&InitProducerIdRequest::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1), 4);
+        let answer = self.call(&InitProducerIdRequest::default().with_transactional_id(None).with_producer_id(ProducerId(-1)).with_producer_epoch(-1), 4);
         assert_eq!(answer.error_code, 0);
         answer.producer_id.0
     }

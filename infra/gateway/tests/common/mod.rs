@@ -167,7 +167,7 @@ impl Running {
         let header = last_event_id.map_or_else(String::new, |id| format!("last-event-id: {id}\r\n"));
         let mut socket = TcpStream::connect(&self.address).await.unwrap();
         socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{header}\r\n", self.address).as_bytes()).await.unwrap();
-        SseReader { socket, text: String::new() }
+        SseReader { socket, pending: Vec::new(), in_body: false, text: String::new(), ended: false }
     }
 }
 
@@ -211,24 +211,49 @@ fn unchunk(mut body: &[u8]) -> Vec<u8> {
     whole
 }
 
+/// How long a test waits for something that has to come. Not an expectation of speed: only so that it ends.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
 pub struct SseReader {
     socket: TcpStream,
+    pending: Vec<u8>,
+    in_body: bool,
     text: String,
+    pub ended: bool,
 }
 
 impl SseReader {
-    /// Reads until `enough`, and gives all that came.
+    /// Reads until `enough`, or until the other side ends it, and gives all that came.
     pub async fn until(&mut self, enough: impl Fn(&str) -> bool) -> String {
-        let mut buffer = [0; 64 * 1024];
-        while !enough(&self.text) {
-            let read = tokio::time::timeout(Duration::from_secs(20), self.socket.read(&mut buffer)).await;
-            let read = read.unwrap_or_else(|_| panic!("nothing more came after:\n{}", self.text)).unwrap();
-            if read == 0 {
-                break;
+        let reading = async {
+            let mut buffer = [0; 64 * 1024];
+            while !self.ended && !enough(&self.text) {
+                let read = self.socket.read(&mut buffer).await.unwrap();
+                self.ended = read == 0;
+                self.pending.extend_from_slice(&buffer[..read]);
+                self.take_chunks();
             }
-            self.text.push_str(&String::from_utf8_lossy(&buffer[..read]));
-        }
+        };
+        let waited = tokio::time::timeout(WAIT_MAX, reading).await;
+        assert!(waited.is_ok(), "nothing more came after:\n{}", self.text.chars().take(2_000).collect::<String>());
         self.text.clone()
+    }
+
+    fn take_chunks(&mut self) {
+        if !self.in_body {
+            let Some(end) = self.pending.windows(4).position(|window| window == b"\r\n\r\n") else { return };
+            self.pending.drain(..end + 4);
+            self.in_body = true;
+        }
+        while let Some(end) = self.pending.windows(2).position(|window| window == b"\r\n") {
+            let length = usize::from_str_radix(std::str::from_utf8(&self.pending[..end]).unwrap(), 16).unwrap();
+            if self.pending.len() < end + 4 + length {
+                return;
+            }
+            self.text.push_str(std::str::from_utf8(&self.pending[end + 2..end + 2 + length]).unwrap());
+            self.pending.drain(..end + 4 + length);
+            self.ended |= length == 0;
+        }
     }
 
     /// The ids that came so far, of events with data.
