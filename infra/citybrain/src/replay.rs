@@ -1,0 +1,203 @@
+//! `citybrain replay`: the same decisions from the lake alone, compared digest by digest.
+//!
+//! A [`Replay`] holds a decision plane and no producer: it can compute effects and cannot perform them. With `--keep` the
+//! recomputed effects are written to tables of their own, `replay_<run>.*`.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use lakehouse::Lake;
+use schemas::event::Event;
+use schemas::journal::{Body, JournalRecord};
+use serde::Serialize;
+
+use crate::cli::{Context0, Ended, ReplayArgs};
+use crate::lake;
+use crate::lang::t;
+use crate::sequencer::{Core, GRAPH_SETTING, stored_chain};
+
+/// Journal records that are read at a time.
+const PAGE_RECORDS: u64 = 50_000;
+
+/// What a replay found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Records recomputed.
+    pub records: u64,
+    /// Records of the range that was asked for.
+    pub records_in_range: u64,
+    /// Effects recomputed in the range, by topic.
+    pub effects: BTreeMap<String, u64>,
+    /// First and last city time in the range.
+    pub from: Option<DateTime<Utc>>,
+    /// See `from`.
+    pub to: Option<DateTime<Utc>>,
+    /// The digest in the journal after the last record of the range.
+    pub recorded_digest: String,
+    /// The digest computed anew.
+    pub computed_digest: String,
+    /// Whether every digest of the range is equal.
+    pub equal: bool,
+    /// The first record whose digest differs.
+    pub first_difference: Option<u64>,
+    /// Seconds of the city's time for each second of the replay.
+    pub speed: f64,
+    /// Where the recomputed effects were written.
+    pub schema: Option<String>,
+}
+
+/// Which records count.
+#[derive(Clone, Debug, Default)]
+pub struct Range {
+    /// From this time on.
+    pub from: Option<DateTime<Utc>>,
+    /// Up to and including this time.
+    pub to: Option<DateTime<Utc>>,
+    /// Only effects of this incident.
+    pub incident: Option<String>,
+}
+
+/// A decision plane that recomputes and cannot act.
+struct Replay {
+    core: Core,
+    report: Report,
+}
+
+impl Replay {
+    /// Takes one record of the journal. Gives its effects when it is in the range, or `None` when it is past it.
+    fn take(&mut self, range: &Range, json: &str, recorded: &str) -> Result<Option<Vec<(String, Event)>>> {
+        let sequenced = self.core.apply_stored(json)?;
+        if range.to.is_some_and(|to| sequenced.time > to) {
+            return Ok(None);
+        }
+        let report = &mut self.report;
+        report.records += 1;
+        if range.from.is_some_and(|from| sequenced.time < from) {
+            return Ok(Some(Vec::new()));
+        }
+        report.records_in_range += 1;
+        report.recorded_digest = recorded.to_string();
+        report.computed_digest = sequenced.chain.clone();
+        if recorded != sequenced.chain && report.first_difference.is_none() {
+            report.first_difference = Some(sequenced.seq);
+        }
+        if sequenced.seq > 0 {
+            report.from.get_or_insert(sequenced.time);
+            report.to = Some(report.to.map_or(sequenced.time, |to| to.max(sequenced.time)));
+        }
+        let wanted = |event: &Event| range.incident.as_ref().is_none_or(|incident| event.correlation_id.as_ref() == Some(incident));
+        let effects: Vec<_> = sequenced.effects.into_iter().filter(|(_, event)| wanted(event)).collect();
+        for (topic, _) in &effects {
+            *report.effects.entry(topic.clone()).or_default() += 1;
+        }
+        Ok(Some(effects))
+    }
+}
+
+/// Recomputes the journal that the lake holds.
+///
+/// # Errors
+/// When the lake has no journal, or a record cannot be read. A difference is no error: it is in the report.
+pub async fn replay(lake: &Lake, range: &Range, keep: Option<&str>) -> Result<Report> {
+    if !lake::has_table(lake, "bronze", "city_journal").await? {
+        bail!("the lake has no journal yet (bronze.city_journal): import something or run the brain first");
+    }
+    let started = Instant::now();
+    let mut replay: Option<Replay> = None;
+    let mut next: u64 = 0;
+    'pages: loop {
+        let query = format!(
+            "SELECT \"offset\", data, extensions FROM bronze.city_journal WHERE \"offset\" >= {next} AND \"offset\" < {} ORDER BY \"offset\"",
+            next + PAGE_RECORDS
+        );
+        let page = lake::rows(lake, &query).await?;
+        if page.is_empty() {
+            break;
+        }
+        for row in &page {
+            let json = lake::text(row, "data");
+            let recorded = stored_chain(row.get("extensions").and_then(|value| value.as_str()))
+                .with_context(|| format!("record {} has no chain digest", lake::integer(row, "offset")))?;
+            let replay = match &mut replay {
+                Some(replay) => replay,
+                None => replay.insert(begin(json)?),
+            };
+            let Some(effects) = replay.take(range, json, &recorded)? else { break 'pages };
+            if let Some(run) = keep {
+                crate::landing::keep_replayed(lake, run, &effects).await?;
+            }
+        }
+        next += page.len() as u64;
+    }
+    let Some(Replay { mut report, .. }) = replay else { bail!("the journal in the lake is empty") };
+    report.equal = report.first_difference.is_none() && report.recorded_digest == report.computed_digest;
+    if let (Some(from), Some(to)) = (report.from, report.to) {
+        report.speed = (to - from).num_milliseconds() as f64 / 1e3 / started.elapsed().as_secs_f64();
+    }
+    report.schema = keep.map(|run| format!("replay_{run}"));
+    Ok(report)
+}
+
+/// The first record is the graph that the decisions rest on.
+fn begin(json: &str) -> Result<Replay> {
+    let record = JournalRecord::from_json(json).context("the journal's first record cannot be read")?;
+    let Body::ConfigChanged { key, value } = &record.body else { bail!("the journal does not begin with its graph") };
+    if key != GRAPH_SETTING {
+        bail!("the journal begins with the setting {key}, not with its graph");
+    }
+    let report = Report {
+        records: 0,
+        records_in_range: 0,
+        effects: BTreeMap::new(),
+        from: None,
+        to: None,
+        recorded_digest: String::new(),
+        computed_digest: String::new(),
+        equal: false,
+        first_difference: None,
+        speed: 0.0,
+        schema: None,
+    };
+    Ok(Replay { core: Core::new(value)?, report })
+}
+
+/// The command.
+pub async fn run(context: &Context0, args: ReplayArgs) -> Result<Ended> {
+    let parse = |name: &str, text: &Option<String>| -> Result<Option<DateTime<Utc>>> {
+        let Some(text) = text else { return Ok(None) };
+        let time = DateTime::parse_from_rfc3339(text)
+            .with_context(|| format!("--{name} {text:?} is no RFC 3339 time, such as 2017-08-26T00:00:00-05:00"))?;
+        Ok(Some(time.with_timezone(&Utc)))
+    };
+    let range = Range { from: parse("from", &args.from)?, to: parse("to", &args.to)?, incident: args.incident.clone() };
+    let home = context.home()?;
+    let lake = lake::open(&home).await?;
+    let run = args.keep.then(|| Utc::now().format("%Y%m%d%H%M%S").to_string());
+    let report = replay(&lake, &range, run.as_deref()).await?;
+    if context.global.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print_report(&report);
+    }
+    Ok(if report.equal { Ended::Done } else { Ended::Differs })
+}
+
+/// The report for people.
+pub fn print_report(report: &Report) {
+    let time = |time: Option<DateTime<Utc>>| time.map_or("-".to_string(), |time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    println!("{:<14}{}", t("重放记录", "records"), report.records_in_range);
+    println!("{:<14}{} .. {}", t("城市时间", "city time"), time(report.from), time(report.to));
+    for (topic, count) in &report.effects {
+        println!("{:<14}{count:>8}  {topic}", "");
+    }
+    println!("{:<14}{}", t("日志摘要", "recorded"), report.recorded_digest);
+    println!("{:<14}{}", t("重算摘要", "recomputed"), report.computed_digest);
+    println!("{:<14}{:.0}x", t("速度", "speed"), report.speed);
+    match report.first_difference {
+        None if report.equal => println!("{}", t("一致：每条记录的摘要都相同", "equal: every record's digest is the same")),
+        Some(seq) => println!("{} {seq}", t("不一致，最早的差异在记录", "DIFFERENT, first at record")),
+        None => println!("{}", t("范围内没有记录", "no record in this range")),
+    }
+}

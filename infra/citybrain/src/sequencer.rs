@@ -1,0 +1,219 @@
+//! The sequencer: gives each thing the brain decides on its number, and lets effects out after the journal has it.
+//!
+//! A round takes what waits in the [`Intake`], inserts the timers that are due, and gives each record its number; the
+//! [`Core`] applies it to the brain in memory and extends the digest chain. The records are appended to `city.journal`
+//! with the chain digest after each; when the journal has acknowledged them, their effects are produced. What was applied
+//! and not stored never had an effect: on failure the process starts again from snapshot and journal
+//! (docs/decisions/0001-apply-append-act.md).
+
+mod core;
+mod recovery;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bus::{Bus, Producer, TapReader};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, info};
+
+pub use self::core::{Core, Sequenced, journal_event};
+pub use self::snapshot::SnapshotStore;
+use crate::intake::{Arrival, Intake};
+use crate::progress::Progress;
+use crate::rows::Rows;
+use schemas::position::Position;
+
+/// Records of one append; more would only make the round longer.
+const ROUND_RECORDS_MAX: usize = 2_048;
+/// How far behind the wall clock the newest event may be for the wall clock to fire timers, µs. Further behind, the
+/// events are history and only they move the city's time.
+const LIVE_WITHIN_US: i64 = 10 * 60 * 1_000_000;
+/// How often the wall clock is looked at for timers.
+const TIMER_PERIOD: Duration = Duration::from_millis(500);
+/// Commands that may wait.
+const COMMANDS_MAX: usize = 256;
+
+/// What a person asked for, and who waits for the position it got.
+pub struct CommandRequest {
+    /// The command as the journal keeps it.
+    pub body: schemas::journal::Body,
+    /// Answered when the journal has it.
+    pub answer: oneshot::Sender<Result<Position, String>>,
+}
+
+/// The handle that the rest of the process holds.
+#[derive(Clone)]
+pub struct SequencerHandle {
+    /// The decision plane as it stands. Lock it briefly.
+    pub core: Arc<Mutex<Core>>,
+    commands: mpsc::Sender<CommandRequest>,
+}
+
+impl SequencerHandle {
+    /// Puts a person's command into the journal and gives its position.
+    pub async fn command(&self, body: schemas::journal::Body) -> Result<Position, String> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(CommandRequest { body, answer }).await.map_err(|_| "the sequencer has stopped".to_string())?;
+        answered.await.map_err(|_| "the sequencer stopped before the journal had the command".to_string())?
+    }
+}
+
+/// Drives a [`Core`]: reads arrivals, appends to the journal, lets effects out.
+pub struct Sequencer {
+    core: Arc<Mutex<Core>>,
+    journal: Producer,
+    effects: Producer,
+    snapshots: SnapshotStore,
+    snapshot_every: u64,
+    commands: mpsc::Receiver<CommandRequest>,
+    progress: Progress,
+}
+
+impl Sequencer {
+    /// Restores the core from snapshot and journal, produces the effects that a crash kept from going out, and gives the
+    /// sequencer, ready to run.
+    ///
+    /// # Errors
+    /// When the bus cannot be reached, or the journal and this program disagree about a digest.
+    pub async fn open(bus: &Bus, snapshots: SnapshotStore, graph_text: &str, snapshot_every: u64, progress: Progress) -> Result<(Sequencer, SequencerHandle)> {
+        let recovered = recovery::recover(bus, &snapshots, graph_text).await?;
+        let journal = bus.producer().context("could not make the journal's producer")?;
+        let effects = bus.producer().context("could not make the producer of effects")?;
+        let missing = recovered.missing_effects.len();
+        for (topic, event) in &recovered.missing_effects {
+            effects.send(topic, &event.to_kafka(), None).await.with_context(|| format!("could not produce an effect to {topic}"))?;
+        }
+        info!(seq = recovered.core.next_seq(), effects = missing, "decision plane restored");
+        let mut round = Vec::new();
+        let mut core = recovered.core;
+        if core.next_seq() == 0 {
+            core.found(chrono::Utc::now().timestamp_micros(), &mut round);
+        }
+        let core = Arc::new(Mutex::new(core));
+        let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let handle = SequencerHandle { core: core.clone(), commands: sender };
+        let sequencer = Sequencer { core, journal, effects, snapshots, snapshot_every, commands, progress };
+        sequencer.append(&round).await?;
+        Ok((sequencer, handle))
+    }
+
+    /// Positions from which the inputs have to be read.
+    pub fn positions(&self) -> BTreeMap<(String, i32), i64> {
+        self.core.lock().expect("the core is never poisoned").positions().clone()
+    }
+
+    /// Runs until `stop` says so. Returns early only on an error that a restart has to repair.
+    pub async fn run(mut self, mut reader: TapReader, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let mut intake = Intake::default();
+        let mut timers = tokio::time::interval(TIMER_PERIOD);
+        timers.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut since_snapshot = 0;
+        loop {
+            let mut asked = Vec::new();
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stopped| *stopped) => break,
+                Some(request) = self.commands.recv() => asked.push(request),
+                chunk = reader.recv() => match chunk {
+                    Some(chunk) => {
+                        self.take_in(&mut intake, &chunk)?;
+                        while !intake.is_full() && let Some(chunk) = reader.try_recv() {
+                            self.take_in(&mut intake, &chunk)?;
+                        }
+                    }
+                    None => break,
+                },
+                _ = timers.tick() => {}
+            }
+            loop {
+                let appended = self.round(&mut intake, std::mem::take(&mut asked)).await?;
+                since_snapshot += appended;
+                if intake.is_empty() {
+                    break;
+                }
+            }
+            if since_snapshot >= self.snapshot_every {
+                since_snapshot = 0;
+                self.snapshot()?;
+            }
+        }
+        self.snapshot()
+    }
+
+    fn take_in(&self, intake: &mut Intake, chunk: &bus::Chunk) -> Result<()> {
+        for row in Rows::of(&chunk.rows)?.iter() {
+            let (Some(id), Some(source), Some(event_type), Some(data)) = (row.id, row.source, row.event_type, row.data) else { continue };
+            intake.push(Arrival {
+                position: Position { topic: chunk.topic.to_string(), partition: chunk.partition, offset: row.offset },
+                time_us: row.time_us.unwrap_or(row.kafka_time_us),
+                event_type: event_type.to_string(),
+                source: source.to_string(),
+                id: id.to_string(),
+                data: data.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// One round: number and apply, append, act. Gives the number of records appended.
+    async fn round(&mut self, intake: &mut Intake, asked: Vec<CommandRequest>) -> Result<u64> {
+        let now_us = chrono::Utc::now().timestamp_micros();
+        let (round, answers) = {
+            let mut core = self.core.lock().expect("the core is never poisoned");
+            let mut round = Vec::new();
+            let mut answers = Vec::new();
+            for request in asked {
+                core.apply_command(request.body, now_us, &mut round);
+                answers.push((round.len() - 1, request.answer));
+            }
+            while round.len() < ROUND_RECORDS_MAX && let Some(arrival) = intake.pop() {
+                core.apply_arrival(arrival, now_us, &mut round);
+            }
+            if intake.is_empty() && now_us - core.city_time_us() < LIVE_WITHIN_US {
+                core.fire_timers_until(now_us, now_us, &mut round);
+            }
+            (round, answers)
+        };
+        let positions = self.append(&round).await?;
+        for (index, answer) in answers {
+            let _ = answer.send(Ok(positions[index].clone()));
+        }
+        self.progress.set(self.positions());
+        Ok(round.len() as u64)
+    }
+
+    async fn append(&self, round: &[Sequenced]) -> Result<Vec<Position>> {
+        let sends: Vec<_> = round
+            .iter()
+            .map(|sequenced| self.journal.send(schemas::topics::JOURNAL, &journal_event(sequenced).to_kafka(), None))
+            .collect();
+        let mut positions = Vec::with_capacity(round.len());
+        for send in sends {
+            positions.push(send.await.context("could not append to city.journal: the process has to start again")?);
+        }
+        let sends: Vec<_> = round
+            .iter()
+            .flat_map(|sequenced| &sequenced.effects)
+            .map(|(topic, event)| self.effects.send(topic, &event.to_kafka(), None))
+            .collect();
+        let effects = sends.len();
+        for send in sends {
+            send.await.context("could not produce an effect: the process has to start again")?;
+        }
+        if !round.is_empty() {
+            debug!(records = round.len(), effects, "appended a round");
+        }
+        Ok(positions)
+    }
+
+    fn snapshot(&self) -> Result<()> {
+        let (next_seq, bytes) = {
+            let core = self.core.lock().expect("the core is never poisoned");
+            (core.next_seq(), core.snapshot())
+        };
+        self.snapshots.write(next_seq, &bytes)
+    }
+}

@@ -1,0 +1,244 @@
+//! What the sequencer decides without touching the world: numbers, times, timers, the digest chain.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use brain::{Brain, Chain, Effect};
+use chrono::{DateTime, Utc};
+use schemas::event::Event;
+use schemas::journal::{Body, EventRef, JournalRecord, TimerFired};
+use serde::{Deserialize, Serialize};
+
+use crate::intake::Arrival;
+
+/// CloudEvents type of a journal record.
+pub const JOURNAL_TYPE: &str = "io.citybrain.journal.record.v1";
+/// CloudEvents source of a journal record.
+pub const JOURNAL_SOURCE: &str = "citybrain/journal";
+/// Extension that carries the digest of the journal up to and including the record, in hex.
+pub const CHAIN_EXTENSION: &str = "chain";
+/// The setting whose value is the text of the graph; always the journal's first record.
+pub const GRAPH_SETTING: &str = "graph";
+
+/// A record that has its number and has been applied, but may not be in the journal yet.
+pub struct Sequenced {
+    /// Its number.
+    pub seq: u64,
+    /// The record as it is stored.
+    pub json: String,
+    /// The chain digest after it, hex.
+    pub chain: String,
+    /// The time that it stands for.
+    pub time: DateTime<Utc>,
+    /// What is to be produced once the journal has it: topic and event.
+    pub effects: Vec<(String, Event)>,
+}
+
+/// The event that carries a record to `city.journal`.
+pub fn journal_event(sequenced: &Sequenced) -> Event {
+    let mut event = Event::new(format!("{:020}", sequenced.seq), JOURNAL_SOURCE, JOURNAL_TYPE);
+    event.time = Some(sequenced.time);
+    event.recorded_time = Some(Utc::now());
+    event.partition_key = Some("city".to_string());
+    event.data_content_type = Some("application/json".to_string());
+    event.extensions.insert(CHAIN_EXTENSION.to_string(), sequenced.chain.clone());
+    event.data = Some(sequenced.json.clone().into());
+    event
+}
+
+/// Everything of a [`Core`] but the brain's own state, as a snapshot keeps it.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    next_seq: u64,
+    chain: String,
+    log_time: DateTime<Utc>,
+    city_time: DateTime<Utc>,
+    positions: Vec<(String, i32, i64)>,
+    graph: String,
+}
+
+/// The decision plane in memory: brain, chain, numbers, positions.
+pub struct Core {
+    brain: Brain,
+    chain: Chain,
+    next_seq: u64,
+    log_time: DateTime<Utc>,
+    city_time: DateTime<Utc>,
+    positions: BTreeMap<(String, i32), i64>,
+    graph: String,
+}
+
+impl Core {
+    /// A decision plane that has seen nothing. Its first record has to be [`Core::found`].
+    ///
+    /// # Errors
+    /// When the graph's text is wrong; the message names line and reason.
+    pub fn new(graph_text: &str) -> Result<Core> {
+        let graph = graph::Graph::parse(graph_text).context("the graph's data file is wrong")?;
+        Ok(Core {
+            brain: Brain::new(graph, brain::Config::default()),
+            chain: Chain::default(),
+            next_seq: 0,
+            log_time: DateTime::UNIX_EPOCH,
+            city_time: DateTime::UNIX_EPOCH,
+            positions: BTreeMap::new(),
+            graph: graph_text.to_string(),
+        })
+    }
+
+    /// The brain, to look at.
+    pub fn brain(&self) -> &Brain {
+        &self.brain
+    }
+
+    /// The number that the next record gets.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// The chain digest after the last record, hex.
+    pub fn chain_hex(&self) -> String {
+        self.chain.hex()
+    }
+
+    /// The city's time: the latest event time or timer, µs.
+    pub fn city_time_us(&self) -> i64 {
+        self.city_time.timestamp_micros()
+    }
+
+    /// Next offsets of the inputs.
+    pub fn positions(&self) -> &BTreeMap<(String, i32), i64> {
+        &self.positions
+    }
+
+    /// The journal's first record: the graph that decisions rest on.
+    pub fn found(&mut self, now_us: i64, round: &mut Vec<Sequenced>) {
+        assert_eq!(self.next_seq, 0, "the graph is the journal's first record");
+        let body = Body::ConfigChanged { key: GRAPH_SETTING.to_string(), value: self.graph.clone() };
+        self.number(None, None, body, now_us, round);
+    }
+
+    /// Numbers and applies an arrival, after the timers that are due before it. What stands before the positions is a
+    /// repeat and is passed over.
+    pub fn apply_arrival(&mut self, arrival: Arrival, now_us: i64, round: &mut Vec<Sequenced>) {
+        let key = (arrival.position.topic.clone(), arrival.position.partition);
+        let next = self.positions.entry(key).or_insert(0);
+        if arrival.position.offset < *next {
+            return;
+        }
+        *next = arrival.position.offset + 1;
+        self.fire_timers_until(arrival.time_us, now_us, round);
+        let body = Body::from_event(&arrival.event_type, None, arrival.data.as_bytes());
+        let event = EventRef { source: arrival.source, id: arrival.id, time: time_at(arrival.time_us) };
+        self.number(Some(arrival.position), Some(event), body, now_us, round);
+    }
+
+    /// Numbers and applies what a person decided.
+    pub fn apply_command(&mut self, body: Body, now_us: i64, round: &mut Vec<Sequenced>) {
+        // The command has no event time of its own: it happens now, or in the city's time when that is history.
+        let time = self.city_time;
+        let event = EventRef { source: "citybrain/commands".to_string(), id: format!("{:020}", self.next_seq), time: Some(time) };
+        self.number(None, Some(event), body, now_us, round);
+    }
+
+    /// Fires the timers due up to `until_us`, in the order of their due times.
+    pub fn fire_timers_until(&mut self, until_us: i64, now_us: i64, round: &mut Vec<Sequenced>) {
+        while let Some((due, timer)) = self.brain.next_timer()
+            && due.timestamp_micros() <= until_us
+        {
+            let body = Body::TimerFired(TimerFired { timer: timer.to_string(), due });
+            self.number(None, None, body, now_us, round);
+        }
+    }
+
+    fn number(&mut self, source: Option<schemas::position::Position>, event: Option<EventRef>, body: Body, now_us: i64, round: &mut Vec<Sequenced>) {
+        let now = time_at(now_us).expect("the wall clock is within range");
+        self.log_time = self.log_time.max(now);
+        let record = JournalRecord { seq: self.next_seq, log_time: self.log_time, source, event, body };
+        let json = record.to_json();
+        round.push(self.apply(record, json));
+    }
+
+    /// Applies a record that was read from the journal.
+    ///
+    /// # Errors
+    /// When it is not the next one.
+    pub fn apply_stored(&mut self, json: &str) -> Result<Sequenced> {
+        let record = JournalRecord::from_json(json).with_context(|| format!("journal record {} cannot be read", self.next_seq))?;
+        if record.seq != self.next_seq {
+            bail!("the journal jumps from record {} to {}", self.next_seq, record.seq);
+        }
+        if let Some(source) = &record.source {
+            let next = self.positions.entry((source.topic.clone(), source.partition)).or_insert(0);
+            *next = (*next).max(source.offset + 1);
+        }
+        self.log_time = self.log_time.max(record.log_time);
+        Ok(self.apply(record, json.to_string()))
+    }
+
+    fn apply(&mut self, record: JournalRecord, json: String) -> Sequenced {
+        let mut effects: Vec<Effect> = Vec::new();
+        self.brain.apply(&record, &mut effects);
+        self.chain.push(&record, &effects);
+        if let Some(time) = record_time(&record) {
+            self.city_time = self.city_time.max(time);
+        }
+        self.next_seq = record.seq + 1;
+        let effects = effects
+            .iter()
+            .filter_map(|effect| brain::effect_event(effect, &record))
+            .map(|(topic, mut event)| {
+                event.recorded_time = Some(record.log_time);
+                (topic, event)
+            })
+            .collect();
+        Sequenced { seq: record.seq, json, chain: self.chain.hex(), time: record_time(&record).unwrap_or(self.city_time), effects }
+    }
+
+    /// The whole core as bytes.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let saved = Saved {
+            next_seq: self.next_seq,
+            chain: self.chain.hex(),
+            log_time: self.log_time,
+            city_time: self.city_time,
+            positions: self.positions.iter().map(|((topic, partition), next)| (topic.clone(), *partition, *next)).collect(),
+            graph: self.graph.clone(),
+        };
+        let mut bytes = serde_json::to_vec(&saved).expect("plain values");
+        bytes.push(b'\n');
+        bytes.extend(self.brain.snapshot());
+        bytes
+    }
+
+    /// The core that [`Core::snapshot`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not such a snapshot.
+    pub fn restore(bytes: &[u8]) -> Result<Core> {
+        let split = bytes.iter().position(|byte| *byte == b'\n').context("the snapshot has no header")?;
+        let saved: Saved = serde_json::from_slice(&bytes[..split]).context("the snapshot's header cannot be read")?;
+        let graph = graph::Graph::parse(&saved.graph).context("the snapshot's graph is wrong")?;
+        Ok(Core {
+            brain: Brain::restore(graph, brain::Config::default(), &bytes[split + 1..]).context("the brain's state cannot be read")?,
+            chain: Chain::from_hex(&saved.chain).context("the chain digest cannot be read")?,
+            next_seq: saved.next_seq,
+            log_time: saved.log_time,
+            city_time: saved.city_time,
+            positions: saved.positions.into_iter().map(|(topic, partition, next)| ((topic, partition), next)).collect(),
+            graph: saved.graph,
+        })
+    }
+}
+
+fn time_at(us: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(us)
+}
+
+/// The city time that a record stands for; none when it has only the log's time.
+fn record_time(record: &JournalRecord) -> Option<DateTime<Utc>> {
+    match &record.body {
+        Body::TimerFired(fired) => Some(fired.due),
+        _ => record.event.as_ref().and_then(|event| event.time),
+    }
+}
