@@ -15,16 +15,21 @@ use schemas::position::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Seconds between what happens and its record.
-const LOG_DELAY_S: i64 = 2;
+/// Time between what happens and its record.
+const LOG_DELAY: TimeDelta = TimeDelta::seconds(2);
+/// How far ahead of the wall clock an event's time may be and still be believed, as in the sequencer.
+const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
 /// One line of a script.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// When it happens.
+    /// When it happens, by a clock that is right.
     pub time: DateTime<Utc>,
-    /// An event's type without `io.citybrain.` and version; `command`, `setting`, `barrier` and `tick` are born in the journal.
+    /// When its event says that it happened, if that is another time.
+    #[serde(default)]
+    pub claims: Option<DateTime<Utc>>,
+    /// An event's type without `io.citybrain.` and version; `command`, `setting` and `barrier` are born in the journal.
     pub what: String,
     /// Who says so.
     #[serde(default)]
@@ -56,6 +61,9 @@ pub fn read_journal(text: &str) -> Result<Vec<JournalRecord>, String> {
 }
 
 /// What a sequencer would have written for a script: the graph first, each line numbered, timers where they are due.
+///
+/// # Errors
+/// When the graph or a line says what nobody can read; the message names it.
 pub fn record(graph_text: &str, script: &[Line]) -> Result<Vec<JournalRecord>, String> {
     let graph = Graph::parse(graph_text).map_err(|error| error.to_string())?;
     let begins = script.first().map_or(DateTime::UNIX_EPOCH, |line| line.time);
@@ -63,9 +71,11 @@ pub fn record(graph_text: &str, script: &[Line]) -> Result<Vec<JournalRecord>, S
     recorder.push(None, None, Body::ConfigChanged { key: "graph".to_owned(), value: graph_text.to_owned() });
     for line in script {
         recorder.fire_timers_until(line.time);
-        recorder.log_time = recorder.log_time.max(line.time + TimeDelta::seconds(LOG_DELAY_S));
+        recorder.log_time = recorder.log_time.max(line.time + LOG_DELAY);
         let body = body_of(line)?;
-        let event = EventRef { source: line.source.clone(), id: line.id.clone(), time: Some(line.time) };
+        let claimed = line.claims.unwrap_or(line.time);
+        let time = (claimed <= recorder.log_time + AHEAD_MAX).then_some(claimed);
+        let event = EventRef { source: line.source.clone(), id: line.id.clone(), time };
         match topic_of(line) {
             Some(topic) => recorder.push(Some(topic), Some(event), body),
             None => recorder.push(None, matches!(body, Body::Command(_)).then_some(event), body),
@@ -124,7 +134,6 @@ fn body_of(line: &Line) -> Result<Body, String> {
             let version = line.data["version"].as_u64().and_then(|version| u32::try_from(version).ok());
             version.map(|version| Body::VersionBarrier { version }).ok_or_else(|| format!("a barrier at {} has no version", line.time))
         }
-        "tick" => Ok(Body::Tick),
         event => Ok(Body::from_event(&format!("io.citybrain.{event}.v1"), None, line.data.to_string().as_bytes())),
     }
 }
@@ -184,7 +193,8 @@ pub fn tell(records: &[JournalRecord], played: &Played) -> String {
     let mut text = String::new();
     for (record, effects) in records.iter().zip(&played.effects) {
         let from = record.source.as_ref().map(|source| format!("  [{source}]")).unwrap_or_default();
-        let _ = writeln!(text, "{:>3}  {}  {}{from}", record.seq, record.event_time().format("%m-%d %H:%M:%S"), heard(&record.body));
+        let time = record.event_time().map_or("no time".to_owned(), |time| time.format("%m-%d %H:%M:%S").to_string());
+        let _ = writeln!(text, "{:>3}  {time:<14}  {}{from}", record.seq, heard(&record.body));
         for effect in effects {
             let _ = writeln!(text, "       {}", decided(effect));
         }
@@ -203,7 +213,6 @@ fn heard(body: &Body) -> String {
         Body::Context(it) => format!("context {}", it.kind),
         Body::Command(it) => format!("{} says {} {}: {}", it.actor, name(&it.action), it.target, it.reason),
         Body::TimerFired(it) => format!("timer {}", it.timer),
-        Body::Tick => "tick".to_owned(),
         Body::Malformed(it) => format!("malformed {}", it.event_type),
         Body::VersionBarrier { version } => format!("behaviour {version} from here on"),
         Body::ConfigChanged { key, value } => format!("setting {key} ({} bytes)", value.len()),

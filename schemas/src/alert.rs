@@ -157,7 +157,8 @@ pub struct AlertTransition {
     /// Who acknowledged it or owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// What changed: `raised`, `upgraded`, `downgraded`, `updated`, `acknowledged`, `unknown`, `restored`, `cleared`, `closed`.
+    /// What changed: `raised`, `upgraded`, `downgraded`, `updated`, `acknowledged`, `assigned`, `unknown`, `restored`,
+    /// `cleared` (by measurement) or `closed` (by a person).
     pub change: String,
     /// Why, in one sentence.
     pub reason: String,

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 /// The id of the `ordinal`-th effect of the record with sequence number `seq`. Sorts as text in the order of the log.
 ///
 /// ```
-/// assert_eq!(schemas::id::at(1234, 2), "000000001234-02");
+/// assert_eq!(schemas::id::at(1234, 2), "000000001234-0002");
 /// ```
 pub fn at(seq: u64, ordinal: u32) -> String {
-    format!("{seq:012}-{ordinal:02}")
+    format!("{seq:012}-{ordinal:04}")
 }
 
 /// Reads an id of [`at`] back.
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn only_one_spelling_is_read() {
-        assert_eq!(parse_at("000000001234-02"), Some((1234, 2)));
+        assert_eq!(parse_at("000000001234-0002"), Some((1234, 2)));
         for id in ["1234-02", "000000001234-2", "000000001234", "-", "+00000001234-02", "000000001234-002"] {
             assert_eq!(parse_at(id), None, "{id}");
         }
@@ -86,7 +86,7 @@ mod tests {
         }
 
         #[test]
-        fn sorts_like_the_log(a in 0u64..1_000_000_000_000, b in 0u64..1_000_000_000_000, x in 0u32..100, y in 0u32..100) {
+        fn sorts_like_the_log(a in 0u64..1_000_000_000_000, b in 0u64..1_000_000_000_000, x in 0u32..10_000, y in 0u32..10_000) {
             prop_assert_eq!((a, x).cmp(&(b, y)), at(a, x).cmp(&at(b, y)));
         }
     }

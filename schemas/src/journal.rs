@@ -2,6 +2,9 @@
 //!
 //! A record is stored as one line of JSON in the order of these fields, and read back to the same value. Whatever
 //! arrives becomes a record: what cannot be understood is a [`Body::Malformed`], which has a place in the order too.
+//!
+//! Two times are kept apart. `log_time` says when the sequencer wrote: it is stored for people and decides nothing. The
+//! city's time is in the events and in the timers ([`JournalRecord::event_time`]): it alone moves the brain's clocks.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,9 +17,10 @@ use crate::signal::{MicroDeg, Signal};
 pub struct JournalRecord {
     /// Its number: without gaps, from 0.
     pub seq: u64,
-    /// When the sequencer wrote it. Never decreases.
+    /// When the sequencer wrote it. Never decreases. Stored, and no part of what decisions rest on: two runs over the
+    /// same events differ in it and in nothing else.
     pub log_time: DateTime<Utc>,
-    /// Where it came from, unless it was born here (timers, ticks).
+    /// Where it came from, unless it was born here (timers, settings, commands).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Position>,
     /// The event that it came from.
@@ -33,7 +37,9 @@ pub struct EventRef {
     pub source: String,
     /// Its id; with the source the key for duplicates.
     pub id: String,
-    /// When it says that it happened.
+    /// When it says that it happened. `None`: not given, or not believed; the sequencer leaves out a time that is more
+    /// than a day ahead of its wall clock, so that one broken clock does not take the city's time with it. Such an event
+    /// happens at the time where its stream stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<DateTime<Utc>>,
 }
@@ -54,8 +60,6 @@ pub enum Body {
     Command(Command),
     /// A moment that the brain asked for has come.
     TimerFired(TimerFired),
-    /// Time has passed and nothing else happened.
-    Tick,
     /// Something that could not be understood.
     Malformed(Malformed),
     /// From here on the brain behaves as of this version.
@@ -306,9 +310,17 @@ fn short_type(event_type: &str) -> &str {
 }
 
 impl JournalRecord {
-    /// The line of JSON that is stored: the record's canonical bytes.
+    /// The line of JSON that is stored.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a record has only text, integers and finite angles")
+    }
+
+    /// The canonical bytes of what decisions rest on: the stored line without `log_time`. This is what the digest chain
+    /// holds, so that a run that was stopped and started again ends with the digests of one that was left alone.
+    pub fn decided_json(&self) -> String {
+        let JournalRecord { seq, log_time: _, source, event, body } = self;
+        let decided = Decided { seq: *seq, source: source.as_ref(), event: event.as_ref(), body };
+        serde_json::to_string(&decided).expect("a record has only text, integers and finite angles")
     }
 
     /// Reads a stored line back.
@@ -316,8 +328,50 @@ impl JournalRecord {
         serde_json::from_str(text)
     }
 
-    /// When it happened, in the words of its event; the log's time where it has none.
-    pub fn event_time(&self) -> DateTime<Utc> {
-        self.event.as_ref().and_then(|event| event.time).unwrap_or(self.log_time)
+    /// The moment of the city's time that it brings: when its event says that it happened, or when its timer was due.
+    /// `None` for what has no time of its own; the log's time is no substitute.
+    pub fn event_time(&self) -> Option<DateTime<Utc>> {
+        match &self.body {
+            Body::TimerFired(fired) => Some(fired.due),
+            _ => self.event.as_ref().and_then(|event| event.time),
+        }
+    }
+}
+
+/// A record without the moment at which it was written down; the fields in the order of [`JournalRecord`].
+#[derive(Serialize)]
+struct Decided<'a> {
+    seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a EventRef>,
+    body: &'a Body,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_decided_is_the_stored_line_without_its_log_time() {
+        let event = r#""source":{"topic":"raw.context","partition":0,"offset":4},"event":{"source":"s","id":"1","time":"2026-01-05T08:00:00Z"},"#;
+        for (middle, body) in [(event, r#"{"malformed":{"event_type":"x","reason":"y"}}"#), ("", r#"{"version_barrier":{"version":2}}"#)] {
+            let line = format!(r#"{{"seq":7,"log_time":"2026-01-05T08:00:02Z",{middle}"body":{body}}}"#);
+            let record = JournalRecord::from_json(&line).expect("a stored line");
+            assert_eq!(record.to_json(), line);
+            assert_eq!(record.decided_json(), line.replace(r#""log_time":"2026-01-05T08:00:02Z","#, ""));
+        }
+    }
+
+    #[test]
+    fn the_log_has_no_say_in_when_something_happened() {
+        let record = |middle: &str, body: &str| {
+            JournalRecord::from_json(&format!(r#"{{"seq":0,"log_time":"2026-01-05T08:00:00Z",{middle}"body":{body}}}"#)).expect("a stored line")
+        };
+        let timer = record("", r#"{"timer_fired":{"timer":"t","due":"2020-01-01T00:00:00Z"}}"#);
+        assert_eq!(timer.event_time(), "2020-01-01T00:00:00Z".parse().ok());
+        assert_eq!(record(r#""event":{"source":"s","id":"1"},"#, r#"{"version_barrier":{"version":2}}"#).event_time(), None);
+        assert_eq!(record("", r#"{"version_barrier":{"version":2}}"#).event_time(), None);
     }
 }

@@ -18,7 +18,7 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 14] = builtin!(
+const BUILTIN: [(&str, &str); 15] = builtin!(
     "alert.transition.v1.json",
     "case.transition.v1.json",
     "city.signal.v1.json",
@@ -28,6 +28,7 @@ const BUILTIN: [(&str, &str); 14] = builtin!(
     "dispatch.v1.json",
     "dlq.v1.json",
     "hotline.message.v1.json",
+    "incident.transition.v1.json",
     "journal.record.v1.json",
     "sensor.observation.v1.json",
     "workorder.closed.v1.json",

@@ -21,6 +21,11 @@ impl MicroDeg {
         (degrees.abs() <= 180.0).then(|| Self((degrees * 1e6).round() as i32))
     }
 
+    /// Whether it may be a latitude: a place beyond a pole is somebody's mistake.
+    pub fn is_latitude(self) -> bool {
+        self.0.unsigned_abs() <= 90_000_000
+    }
+
     /// Degrees, for rendering only: state keeps the integer.
     pub fn degrees(self) -> f64 {
         f64::from(self.0) / 1e6

@@ -6,6 +6,8 @@ pub const JOURNAL: &str = "city.journal";
 pub const SIGNAL: &str = "city.signal";
 /// Case transitions.
 pub const CASE: &str = "city.case";
+/// Changes of incidents.
+pub const INCIDENT: &str = "city.incident";
 /// Dispatch proposals.
 pub const DISPATCH: &str = "city.dispatch";
 /// Decisions with their reasons.

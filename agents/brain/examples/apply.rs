@@ -25,7 +25,7 @@ fn main() {
     let mut effects = Vec::new();
     let mut apply_time = std::time::Duration::ZERO;
     for mut record in records {
-        let time = record.event_time();
+        let time = record.event_time().or(brain.now()).unwrap_or_default();
         loop {
             let timer = brain.next_timer().filter(|(due, _)| *due <= time).map(|(due, name)| (due, name.to_owned()));
             let next = match &timer {

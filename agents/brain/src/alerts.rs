@@ -6,6 +6,7 @@ use schemas::position::Position;
 use schemas::signal::{Signal, SignalKind, SignalState};
 
 use crate::cap;
+use crate::clock::believable;
 use crate::effect::{Dispatch, Effect};
 use crate::incidents::Where;
 use crate::limits;
@@ -326,7 +327,7 @@ fn finding(turn: &Turn<'_>, signal: &Signal, originator: String, hazard: String,
         en: format!("{}: {originator} {hazard}{value}{}", name.en, over.as_ref().map(|over| format!(", threshold {over}")).unwrap_or_default()),
     };
     let place = signal.district.clone().unwrap_or_else(|| originator.clone());
-    let point = signal.lat.zip(signal.lon).map(|(lat, lon)| Point { lon, lat });
+    let point = signal.lat.filter(|lat| lat.is_latitude()).zip(signal.lon).map(|(lat, lon)| Point { lon, lat });
     Finding {
         scenario: signal.scenario.clone(),
         hazard,
@@ -335,7 +336,7 @@ fn finding(turn: &Turn<'_>, signal: &Signal, originator: String, hazard: String,
         area: Area { name: place, bounds: point.map(|point| (point, point)) },
         // A station that names no district is its own place.
         district: Some(signal.district.clone().unwrap_or_else(|| originator.clone())),
-        onset: signal.window_start.unwrap_or(turn.at),
+        onset: signal.window_start.map_or(turn.at, believable),
         reason: format!("rule {}{value}{}", signal.rule, over.map(|over| format!(" against {over}")).unwrap_or_default()),
         originator,
         evidence,

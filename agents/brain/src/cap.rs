@@ -10,7 +10,7 @@ const SENDER: &str = "citybrain";
 const EXPIRES: TimeDelta = TimeDelta::hours(24);
 
 /// The message for one change of an alert; `earlier` are its messages before. Nothing when the standard has no place
-/// for what the alert says (a latitude of 95 degrees): the alert goes out without it.
+/// for what the alert says (an area without a name): the alert goes out without it.
 pub(crate) fn render(
     alert: &AlertTransition,
     scenario: Option<&Scenario>,

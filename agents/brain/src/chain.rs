@@ -1,5 +1,6 @@
 //! The digest chain: `chain[n] = BLAKE3(chain[n-1], record[n], effects[n])`. Two runs that agree on the last digest
-//! agree on every record and every effect before it.
+//! agree on every record and every effect before it. Of a record it holds what decisions rest on, not the moment at
+//! which it was written down ([`JournalRecord::decided_json`]).
 
 use std::fmt::Write as _;
 
@@ -14,11 +15,11 @@ pub struct Chain([u8; 32]);
 impl Chain {
     /// Goes one record further.
     pub fn push(&mut self, record: &JournalRecord, effects: &[Effect]) {
-        self.push_bytes(record.to_json().as_bytes(), &effects_bytes(effects));
+        self.push_bytes(record.decided_json().as_bytes(), &effects_bytes(effects));
     }
 
     /// The same for a record and effects that are bytes already.
-    pub fn push_bytes(&mut self, record: &[u8], effects: &[u8]) {
+    fn push_bytes(&mut self, record: &[u8], effects: &[u8]) {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.0);
         // With their lengths, so that a byte cannot wander from one to the other.

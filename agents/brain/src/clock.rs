@@ -1,4 +1,5 @@
-//! City time. It comes from records only, and it never goes back.
+//! City time. It comes from the times of events and timers only, and it never goes back. What has no time of its own
+//! happens where its stream stands, else where the city stands; before anything was heard that is 1970.
 //!
 //! Streams may stand at different times: a city lives while somebody imports its last ten years. Each record belongs to
 //! a *timeline*: the nearest within three days, else the one its source was on, else a new one. Windows, deadlines and
@@ -9,14 +10,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{AHEAD_MAX, LIVE_WITHIN, SOURCES_MAX, TIMELINE_SPAN, TIMELINES_MAX};
+use crate::limits::{SOURCES_MAX, TIMELINE_SPAN, TIMELINES_MAX};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Timeline {
     id: u32,
     // Invariant: never decreases.
     clock: DateTime<Utc>,
-    live: bool,
     touched: u64,
 }
 
@@ -30,10 +30,14 @@ pub(crate) struct Clocks {
 
 impl Clocks {
     /// Takes in when a record of `source` says that it happened; gives its timeline and that timeline's time.
-    pub(crate) fn observe(&mut self, seq: u64, source: &str, claimed: DateTime<Utc>, log_time: DateTime<Utc>) -> (u32, DateTime<Utc>) {
-        // A clock that runs ahead would take everybody else with it.
-        let time = if claimed > log_time + AHEAD_MAX { log_time } else { claimed };
-        let id = self.nearest(time).or_else(|| self.own(source, time)).unwrap_or_else(|| self.make(time, seq));
+    pub(crate) fn observe(&mut self, seq: u64, source: &str, claimed: Option<DateTime<Utc>>) -> (u32, DateTime<Utc>) {
+        let (id, time) = match claimed {
+            Some(time) => {
+                let known = self.nearest(time).or_else(|| self.own(source, time));
+                (known.unwrap_or_else(|| self.make(time, seq)), time)
+            }
+            None => self.standing(source).unwrap_or_else(|| (self.make(DateTime::UNIX_EPOCH, seq), DateTime::UNIX_EPOCH)),
+        };
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(source) {
             self.sources.clear();
         }
@@ -42,19 +46,8 @@ impl Clocks {
         }
         let timeline = self.timelines.iter_mut().find(|timeline| timeline.id == id).expect("just found or made");
         timeline.clock = timeline.clock.max(time);
-        timeline.live = (log_time - time).abs() <= LIVE_WITHIN;
         timeline.touched = seq;
         (id, timeline.clock)
-    }
-
-    /// Moves the live timelines to the log's time; gives those that moved.
-    pub(crate) fn tick(&mut self, log_time: DateTime<Utc>) -> Vec<(u32, DateTime<Utc>)> {
-        let mut moved = Vec::new();
-        for timeline in self.timelines.iter_mut().filter(|timeline| timeline.live && timeline.clock < log_time) {
-            timeline.clock = log_time;
-            moved.push((timeline.id, log_time));
-        }
-        moved
     }
 
     /// A timer of the timeline has come: it is at least that late.
@@ -73,9 +66,15 @@ impl Clocks {
         self.timelines.iter().find(|timeline| timeline.id == id).map(|timeline| timeline.clock)
     }
 
-    /// The time of the timeline that was touched last.
-    pub(crate) fn latest(&self) -> Option<DateTime<Utc>> {
-        self.timelines.iter().max_by_key(|timeline| (timeline.touched, timeline.id)).map(|timeline| timeline.clock)
+    /// The timeline that stands latest, and its time: a late record of last week does not take the city back.
+    pub(crate) fn latest(&self) -> Option<(u32, DateTime<Utc>)> {
+        self.timelines.iter().max_by_key(|timeline| (timeline.clock, timeline.id)).map(|timeline| (timeline.id, timeline.clock))
+    }
+
+    /// Where the source's stream stands, else where the city does.
+    fn standing(&self, source: &str) -> Option<(u32, DateTime<Utc>)> {
+        let own = self.sources.get(source).and_then(|id| self.at(*id).map(|clock| (*id, clock)));
+        own.or_else(|| self.latest())
     }
 
     fn nearest(&self, time: DateTime<Utc>) -> Option<u32> {
@@ -96,7 +95,43 @@ impl Clocks {
         }
         let id = self.made;
         self.made += 1;
-        self.timelines.push(Timeline { id, clock: time, live: false, touched: seq });
+        self.timelines.push(Timeline { id, clock: time, touched: seq });
         id
+    }
+}
+
+/// Times beyond the calendar of people are cut to it, so that arithmetic on them has room.
+pub(crate) fn believable(time: DateTime<Utc>) -> DateTime<Utc> {
+    let from = DateTime::from_timestamp(-62_135_596_800, 0).expect("the year 1");
+    let to = DateTime::from_timestamp(221_845_132_800, 0).expect("the year 9000");
+    time.clamp(from, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hour(n: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(n)
+    }
+
+    #[test]
+    fn without_a_time_a_record_happens_where_its_stream_stands() {
+        let mut clocks = Clocks::default();
+        assert_eq!(clocks.observe(0, "a", Some(hour(500_000))), (0, hour(500_000)));
+        assert_eq!(clocks.observe(1, "b", Some(hour(300_000))), (1, hour(300_000)));
+        assert_eq!(clocks.observe(2, "a", None), (0, hour(500_000)));
+        assert_eq!(clocks.observe(3, "b", None), (1, hour(300_000)));
+        assert_eq!(clocks.latest(), Some((0, hour(500_000))), "an import of other years does not take the city back");
+        assert_eq!(clocks.observe(4, "new", None), (0, hour(500_000)), "who never told the time follows the city");
+    }
+
+    #[test]
+    fn before_anything_was_heard_it_is_1970() {
+        let mut clocks = Clocks::default();
+        assert_eq!(clocks.latest(), None);
+        assert_eq!(clocks.observe(0, "a", None), (0, DateTime::UNIX_EPOCH));
+        assert_eq!(clocks.observe(1, "a", Some(hour(500_000))), (0, hour(500_000)), "the first time that it tells sets its clock");
+        assert_eq!(clocks.observe(2, "a", Some(hour(499_999))), (0, hour(500_000)), "and no clock goes back");
     }
 }

@@ -7,6 +7,7 @@ use schemas::case::CaseTransition;
 use schemas::event::Event;
 use schemas::journal::JournalRecord;
 use schemas::position::Position;
+use schemas::topics;
 use serde::{Deserialize, Serialize};
 
 /// Something that the brain wants done.
@@ -17,7 +18,7 @@ pub enum Effect {
     Case(CaseTransition),
     /// An alert changed: `alert.<scenario>`.
     Alert(AlertTransition),
-    /// An incident began or grew: `city.incident`.
+    /// An incident began, grew, became worse or ended: `city.incident`.
     Incident(IncidentChange),
     /// A unit should act: `city.dispatch`.
     Dispatch(Dispatch),
@@ -100,16 +101,16 @@ pub struct Decision {
     pub evidence: Vec<Position>,
 }
 
-/// An incident began or grew.
+/// An incident began, grew, became worse or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentChange {
     /// Id of this change, made from (sequence, ordinal).
     pub id: String,
     /// The incident.
     pub incident: String,
-    /// `opened`, `joined` or `closed`.
+    /// `opened`, `joined`, `graded` (its level changed) or `closed`.
     pub change: String,
-    /// The case or alert that opened or joined it.
+    /// The case or alert that opened it, joined it or made it worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
     /// The scenario or category that it began with.
@@ -145,15 +146,15 @@ pub const SOURCE: &str = "citybrain/brain";
 /// Topic and event of an effect of `record`; nothing for a timer, which nobody outside hears of.
 pub fn effect_event(effect: &Effect, record: &JournalRecord) -> Option<(String, Event)> {
     let (topic, kind, id, key, at, incident, data) = match effect {
-        Effect::Case(it) => ("city.case".to_owned(), "case.transition", &it.id, &it.case, it.at, it.incident.as_ref(), json(it)),
+        Effect::Case(it) => (topics::CASE.to_owned(), "case.transition", &it.id, &it.case, it.at, it.incident.as_ref(), json(it)),
         Effect::Alert(it) => {
-            (format!("alert.{}", it.scenario), "alert.transition", &it.id, &it.alert_key, it.at, it.incident.as_ref(), json(it))
+            (format!("{}{}", topics::ALERT_PREFIX, it.scenario), "alert.transition", &it.id, &it.alert_key, it.at, it.incident.as_ref(), json(it))
         }
         Effect::Incident(it) => {
-            ("city.incident".to_owned(), "incident.transition", &it.id, &it.incident, it.last, Some(&it.incident), json(it))
+            (topics::INCIDENT.to_owned(), "incident.transition", &it.id, &it.incident, it.last, Some(&it.incident), json(it))
         }
-        Effect::Dispatch(it) => ("city.dispatch".to_owned(), "dispatch", &it.id, &it.unit, it.at, it.incident.as_ref(), json(it)),
-        Effect::Decision(it) => ("city.decision".to_owned(), "decision", &it.id, &it.subject, it.at, None, json(it)),
+        Effect::Dispatch(it) => (topics::DISPATCH.to_owned(), "dispatch", &it.id, &it.unit, it.at, it.incident.as_ref(), json(it)),
+        Effect::Decision(it) => (topics::DECISION.to_owned(), "decision", &it.id, &it.subject, it.at, None, json(it)),
         Effect::WakeAt(_) => return None,
     };
     let mut event = Event::new(id.clone(), SOURCE, format!("io.citybrain.{kind}.v1"));

@@ -1,9 +1,10 @@
 //! The decision core: records of the journal in, effects out, the same every time.
 //!
-//! [`Brain::apply`] is synchronous and total: every record has a transition, malformed ones included. Time comes from
-//! the records, ids from their numbers, and state is plain collections of integers and text. Reports open cases and take
-//! them to the unit that owes them ([`cases`]); signals and surges raise alerts ([`alerts`], [`surge`]); what belongs
-//! together becomes an incident ([`incidents`]); people command ([`commands`]); deadlines come back as timers.
+//! [`Brain::apply`] is synchronous and total: every record has a transition, malformed ones included. Time is the city's:
+//! it comes from the times of events and timers, never from when a record was written down. Ids come from the records'
+//! numbers, and state is plain collections of integers and text. Reports open cases and take them to the unit that owes
+//! them (`cases`); signals and surges raise alerts (`alerts`, `surge`); what belongs together becomes an incident
+//! (`incidents`); people command (`commands`); deadlines come back as timers.
 //!
 //! It knows nothing of Kafka, files, clocks, threads or models: what it wants done it returns as [`Effect`]s.
 
@@ -31,11 +32,11 @@ pub use effect::{Decision, Dispatch, Effect, IncidentChange, SOURCE, WakeAt, eff
 pub use state::{Alert, Case, Counts, Incident};
 
 use cases::Intake;
-use clock::Clocks;
+use clock::{Clocks, believable};
 use state::{State, Timer, Turn, quote};
 
-/// The layout of a snapshot.
-const LAYOUT: u32 = 1;
+/// The layout of a snapshot. 2: the log's time and what hung on it are gone.
+const LAYOUT: u32 = 2;
 
 /// What the brain is told once; everything that changes later comes as a `ConfigChanged` record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +87,6 @@ impl Brain {
         let state = State {
             layout: LAYOUT,
             next_seq: 0,
-            log_time: DateTime::UNIX_EPOCH,
             utc_offset_minutes: config.utc_offset_minutes.clamp(-14 * 60, 14 * 60),
             behaviour: 0,
             clocks: Clocks::default(),
@@ -105,7 +105,8 @@ impl Brain {
         Self { graph, state, memo: BTreeMap::new() }
     }
 
-    /// Applies a record and appends what it wants done. A record that was applied before changes nothing.
+    /// Applies a record and appends what it wants done. A record that was applied before changes nothing. `log_time` is
+    /// no input: records that differ in nothing else have the same effects and leave the same state.
     pub fn apply(&mut self, record: &JournalRecord, effects: &mut Vec<Effect>) {
         let state = &mut self.state;
         if record.seq < state.next_seq {
@@ -113,15 +114,15 @@ impl Brain {
         }
         state.next_seq = record.seq + 1;
         state.counts.records += 1;
-        state.log_time = state.log_time.max(believable(record.log_time));
         let first = effects.len();
-        let event_time = believable(record.event_time());
+        // What has no time of its own happens where the city stands.
+        let (timeline, at) = state.clocks.latest().unwrap_or((0, DateTime::UNIX_EPOCH));
         let mut turn = Turn {
             graph: &self.graph,
             seq: record.seq,
-            timeline: 0,
-            at: state.log_time,
-            event_time,
+            timeline,
+            at,
+            event_time: at,
             source: record.source.as_ref(),
             first,
             effects,
@@ -153,19 +154,10 @@ impl Brain {
                 state.request_moves(&mut turn, &key(record, &order.request_id), &order.request_id, true, &quote(reason));
             }
             Body::Context(_) => state.arrive(&mut turn, record),
-            Body::Command(command) => {
-                // What it is about has a time; without one it happens at the city's latest.
-                turn.at = state.clocks.latest().unwrap_or(state.log_time);
-                state.command(&mut turn, command);
-            }
+            Body::Command(command) => state.command(&mut turn, command),
             Body::TimerFired(fired) => state.timer(&mut turn, fired),
-            Body::Tick => {
-                for (timeline, at) in state.clocks.tick(state.log_time) {
-                    (turn.timeline, turn.at) = (timeline, at);
-                    state.retire(&mut turn);
-                }
-            }
             Body::Malformed(malformed) => {
+                state.arrive(&mut turn, record);
                 state.counts.malformed += 1;
                 turn.decide("refused", &quote(&malformed.event_type), "rules", "malformed", quote(&malformed.reason));
             }
@@ -173,6 +165,8 @@ impl Brain {
                 state.behaviour = state.behaviour.max(*version);
                 turn.decide("config", "behaviour", "rules", &version.to_string(), "from here on decisions follow this version".to_owned());
             }
+            // The city begins, with the graph that the brain was made with: nobody has decided anything.
+            Body::ConfigChanged { key, value } if record.seq == 0 && key == GRAPH && is_graph(value, &self.graph) => {}
             Body::ConfigChanged { key, value } => {
                 let changed = configure(&self.graph, state, key, value);
                 let (kind, reason) = match &changed {
@@ -219,9 +213,9 @@ impl Brain {
         self.state.timers.iter().map(|timer| (timer.due, timer.name.as_str()))
     }
 
-    /// City time: where the stream stands that was heard last.
+    /// City time: the latest time at which one of its streams stands. Nothing before anything was heard.
     pub fn now(&self) -> Option<DateTime<Utc>> {
-        self.state.clocks.latest()
+        self.state.clocks.latest().map(|(_, clock)| clock)
     }
 
     /// The number that the next record should have.
@@ -271,6 +265,14 @@ struct Layout {
     layout: u32,
 }
 
+/// The setting whose value is the text of the graph.
+const GRAPH: &str = "graph";
+
+/// Whether `text` is the graph that is in force. Versions are made from the text.
+fn is_graph(text: &str, graph: &Graph) -> bool {
+    Graph::parse(text).is_ok_and(|read| read.version() == graph.version())
+}
+
 /// A setting's new value.
 struct Change {
     said: String,
@@ -279,7 +281,7 @@ struct Change {
 
 fn configure(graph: &Graph, state: &mut State, key: &str, value: &str) -> Result<Change, String> {
     match key {
-        "graph" => match Graph::parse(value) {
+        GRAPH => match Graph::parse(value) {
             Ok(new) => {
                 let said = format!("graph {} follows {}", new.version(), graph.version());
                 Ok(Change { said, graph: Some(new) })
@@ -301,11 +303,9 @@ impl State {
     /// A record of the outside world has come: time moves, and what is over goes.
     fn arrive(&mut self, turn: &mut Turn<'_>, record: &JournalRecord) {
         let source = record.event.as_ref().map_or("", |event| event.source.as_str());
-        (turn.timeline, turn.at) = self.clocks.observe(turn.seq, source, turn.event_time, self.log_time);
-        self.retire(turn);
-    }
-
-    fn retire(&mut self, turn: &mut Turn<'_>) {
+        let claimed = record.event_time().map(believable);
+        (turn.timeline, turn.at) = self.clocks.observe(turn.seq, source, claimed);
+        turn.event_time = claimed.unwrap_or(turn.at);
         self.retire_cases(turn.timeline, turn.at);
         self.retire_incidents(turn);
     }
@@ -327,13 +327,6 @@ impl State {
             other => unreachable!("the brain asks for no timer {other:?}"),
         }
     }
-}
-
-/// Times beyond the calendar of people are cut to it, so that arithmetic on them has room.
-fn believable(time: DateTime<Utc>) -> DateTime<Utc> {
-    let from = DateTime::from_timestamp(-62_135_596_800, 0).expect("the year 1");
-    let to = DateTime::from_timestamp(221_845_132_800, 0).expect("the year 9000");
-    time.clamp(from, to)
 }
 
 /// Number and source: requests of two systems may have the same number. The number comes first because it differs first.
@@ -366,7 +359,7 @@ fn take_in<'a>(graph: &Graph, record: &JournalRecord, order: &'a WorkOrderCreate
         risk_word: if text.is_empty() { None } else { graph.risk_word(text).map(str::to_owned) },
         district: order.district.as_deref(),
         address: order.address.as_deref(),
-        lat: order.lat,
+        lat: order.lat.filter(|lat| lat.is_latitude()),
         lon: order.lon,
         due: order.due,
     }
@@ -383,7 +376,7 @@ fn hear<'a>(graph: &Graph, record: &JournalRecord, message: &'a HotlineMessage) 
         risk_word: graph.risk_word(&message.text).map(str::to_owned),
         district: message.district.as_deref(),
         address: message.address.as_deref(),
-        lat: message.lat,
+        lat: message.lat.filter(|lat| lat.is_latitude()),
         lon: message.lon,
         due: None,
     }

@@ -57,12 +57,6 @@ pub(crate) const SOURCES_MAX: usize = 4096;
 /// Records this far apart may still speak of the same days.
 pub(crate) const TIMELINE_SPAN: TimeDelta = TimeDelta::days(3);
 
-/// How far ahead of the log an event's time may be and still be believed; the doors use the same day.
-pub(crate) const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
-
-/// A timeline this close to the log's time is live and also moves by ticks.
-pub(crate) const LIVE_WITHIN: TimeDelta = TimeDelta::hours(1);
-
 /// Ids of commands that are remembered against repeats.
 pub(crate) const COMMANDS_MAX: usize = 10_000;
 

@@ -20,7 +20,6 @@ pub(crate) struct State {
     /// Layout of this state.
     pub(crate) layout: u32,
     pub(crate) next_seq: u64,
-    pub(crate) log_time: DateTime<Utc>,
     pub(crate) utc_offset_minutes: i32,
     pub(crate) behaviour: u32,
     pub(crate) clocks: Clocks,
@@ -228,7 +227,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) timeline: u32,
     /// City time.
     pub(crate) at: DateTime<Utc>,
-    /// When the record says that it happened.
+    /// When the record says that it happened; city time when it says nothing that is believed.
     pub(crate) event_time: DateTime<Utc>,
     pub(crate) source: Option<&'a Position>,
     /// Where this record's effects begin.

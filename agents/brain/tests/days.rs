@@ -80,8 +80,8 @@ fn apply(brain: &mut Brain, seq: &mut u64, event: Option<()>, body: Body, time: 
     let mut effects = Vec::new();
     brain.apply(&record, &mut effects);
     *seq += 1;
-    for (_, event) in effects.iter().filter_map(|effect| effect_event(effect, &record)) {
-        check_schema(&event);
+    for (topic, event) in effects.iter().filter_map(|effect| effect_event(effect, &record)) {
+        check_schema(&topic, &event);
     }
     // A timer that only asks for the next one, and the cases of a crowd, are told by what stands out.
     let crowd = line.contains(" reports ");
@@ -100,16 +100,18 @@ fn apply(brain: &mut Brain, seq: &mut u64, event: Option<()>, body: Body, time: 
     }
 }
 
-/// Every event that leaves the brain is what its schema file says.
-fn check_schema(event: &Event) {
+/// Every event that leaves the brain is what its schema file says, and has a column for each of its fields.
+fn check_schema(topic: &str, event: &Event) {
     static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::builtin);
-    let name = event.event_type.trim_start_matches("io.citybrain.").trim_end_matches(".v1");
-    let Some(definition) = REGISTRY.get(name) else {
-        assert_eq!(name, "incident.transition", "an event type without a schema");
-        return;
-    };
-    let data = serde_json::from_slice(event.data.as_deref().expect("data")).expect("JSON");
+    let name = event.event_type.as_str();
+    let definition = REGISTRY.get(name).unwrap_or_else(|| panic!("{name} has no schema"));
+    assert!(definition.is_on(topic), "{name} is not for {topic}");
+    let data: serde_json::Value = serde_json::from_slice(event.data.as_deref().expect("data")).expect("JSON");
     assert!(definition.validate(&data).is_ok(), "{name}: {:?} in {data}", definition.validate(&data));
+    assert_eq!(data[&definition.key].as_str(), event.partition_key.as_deref(), "the partition key of {name}");
+    for field in data.as_object().expect("an object").keys() {
+        assert!(!definition.schema["properties"][field].is_null(), "{name} has no place for {field}");
+    }
 }
 
 fn at(clock: &str) -> DateTime<Utc> {

@@ -4,6 +4,7 @@ use brain::{Brain, Chain, Config, Effect, effect_event};
 use chrono::{DateTime, Utc};
 use graph::Graph;
 use proptest::prelude::*;
+use schemas::Registry;
 use schemas::alert::AlertState;
 use schemas::case::CaseState;
 use schemas::journal::*;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 static GRAPH: LazyLock<Graph> = LazyLock::new(Graph::builtin);
+static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::builtin);
 
 /// Few values, so that records meet each other.
 fn small(prefix: &'static str, count: u32) -> impl Strategy<Value = String> {
@@ -102,6 +104,7 @@ const ACTIONS: [Action; 11] = [
 
 /// A body, or the wish for a command on the n-th thing in state, or for the first timer.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a few hundred of them live at a time")]
 enum Wish {
     Body(Body),
     Command { action: Action, nth: usize, alert: bool, unit: Option<String>, due: Option<DateTime<Utc>> },
@@ -114,7 +117,6 @@ fn wish() -> impl Strategy<Value = Wish> {
         .prop_map(|(action, nth, alert, unit, due)| Wish::Command { action, nth, alert, unit, due });
     let setting = (prop::sample::select(vec!["graph", "utc_offset_minutes", "x"]), "\\PC{0,8}");
     let rare = prop_oneof![
-        Just(Body::Tick),
         setting.prop_map(|(key, value)| Body::ConfigChanged { key: key.to_owned(), value }),
         (0u32..3).prop_map(|version| Body::VersionBarrier { version }),
         "\\PC{0,20}".prop_map(|reason| Body::Malformed(Malformed { event_type: "x".to_owned(), reason })),
@@ -131,18 +133,19 @@ fn wish() -> impl Strategy<Value = Wish> {
     ]
 }
 
-fn wishes(count: usize) -> impl Strategy<Value = Vec<(Wish, DateTime<Utc>, DateTime<Utc>)>> {
-    prop::collection::vec((wish(), moment(), moment()), 1..count)
+/// What comes, and when it says that it happened, if it does.
+fn wishes(count: usize) -> impl Strategy<Value = Vec<(Wish, Option<DateTime<Utc>>)>> {
+    prop::collection::vec((wish(), proptest::option::weighted(0.9, moment())), 1..count)
 }
 
 /// The record that a wish becomes in front of this brain.
-fn grant(brain: &Brain, wish: &Wish, time: DateTime<Utc>, log_time: DateTime<Utc>) -> JournalRecord {
+fn grant(brain: &Brain, wish: &Wish, time: Option<DateTime<Utc>>) -> JournalRecord {
     let seq = brain.next_seq();
     let (body, event) = match wish {
         Wish::Body(body) => (body.clone(), true),
         Wish::Timer => match brain.next_timer() {
             Some((due, timer)) => (Body::TimerFired(TimerFired { timer: timer.to_owned(), due }), false),
-            None => (Body::Tick, false),
+            None => (Body::Context(ContextFact::default()), true),
         },
         Wish::Command { action, nth, alert, unit, due } => {
             let target = if *alert {
@@ -164,8 +167,8 @@ fn grant(brain: &Brain, wish: &Wish, time: DateTime<Utc>, log_time: DateTime<Utc
         }
     };
     let source = event.then(|| Position::new("raw", 0, seq as i64));
-    let event = event.then(|| EventRef { source: format!("source{}", seq % 2), id: seq.to_string(), time: Some(time) });
-    JournalRecord { seq, log_time, source, event, body }
+    let event = event.then(|| EventRef { source: format!("source{}", seq % 2), id: seq.to_string(), time });
+    JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source, event, body }
 }
 
 /// The cases and alerts as the effects tell of them: the fold that everybody outside can do.
@@ -183,6 +186,9 @@ impl Fold {
                 assert!(self.ids.insert(event.id.clone()), "{} twice", event.id);
                 assert!(schemas::position::topic_problem(&topic).is_none(), "{topic}");
                 assert!(event.causation_id.is_some() && event.time.is_some());
+                let data = serde_json::from_slice(event.data.as_deref().expect("data")).expect("JSON");
+                let fits = REGISTRY.get(&event.event_type).expect("every event of the brain has a type").validate(&data);
+                assert!(fits.is_ok(), "{fits:?} in {data}");
             }
             match effect {
                 Effect::Case(case) => {
@@ -213,8 +219,8 @@ proptest! {
     fn a_brain_is_the_fold_of_its_records(wishes in wishes(120), stop in 0usize..120) {
         let mut brain = Brain::new(GRAPH.clone(), Config::default());
         let (mut chain, mut fold, mut twin) = (Chain::default(), Fold::default(), None::<(Brain, Chain)>);
-        for (index, (wish, time, log_time)) in wishes.iter().enumerate() {
-            let record = grant(&brain, wish, *time, *log_time);
+        for (index, (wish, time)) in wishes.iter().enumerate() {
+            let record = grant(&brain, wish, *time);
             prop_assert_eq!(&JournalRecord::from_json(&record.to_json()).expect("a record reads back"), &record);
             if index == stop {
                 let restored = Brain::restore(GRAPH.clone(), Config::default(), &brain.snapshot()).expect("a snapshot restores");
@@ -245,6 +251,26 @@ proptest! {
         }
         let active: BTreeSet<_> = brain.alerts().filter(|alert| alert.state != AlertState::Cleared).map(|alert| &alert.alert_key).collect();
         prop_assert_eq!(active.len(), brain.alerts().filter(|alert| alert.state != AlertState::Cleared).count());
+    }
+
+    /// When a record was written down is no input: the wall clock reaches neither effects nor state nor chain.
+    #[test]
+    fn the_wall_clock_decides_nothing(wishes in wishes(80), log_times in prop::collection::vec(moment(), 80)) {
+        let mut brain = Brain::new(GRAPH.clone(), Config::default());
+        let mut twin = brain.clone();
+        let (mut chain, mut twin_chain) = (Chain::default(), Chain::default());
+        for ((wish, time), log_time) in wishes.iter().zip(log_times) {
+            let record = grant(&brain, wish, *time);
+            let written_otherwise = JournalRecord { log_time, ..record.clone() };
+            let (mut effects, mut twin_effects) = (Vec::new(), Vec::new());
+            brain.apply(&record, &mut effects);
+            twin.apply(&written_otherwise, &mut twin_effects);
+            chain.push(&record, &effects);
+            twin_chain.push(&written_otherwise, &twin_effects);
+            prop_assert_eq!(effects, twin_effects);
+            prop_assert_eq!(brain.snapshot(), twin.snapshot());
+            prop_assert_eq!(chain.hex(), twin_chain.hex());
+        }
     }
 
     /// Reading the journal never panics either.
@@ -278,13 +304,59 @@ fn missing_data_never_clears() {
             seq: index as u64,
             log_time: time,
             source: None,
-            event: None,
+            event: Some(EventRef { source: "jobs".to_owned(), id: index.to_string(), time: Some(time) }),
             body: Body::from_event("io.citybrain.city.signal.v1", None, text.as_bytes()),
         };
         brain.apply(&record, &mut effects);
     }
     assert_eq!(brain.alerts().next().map(|alert| alert.state), Some(AlertState::Unknown));
     assert_eq!(brain.next_timer(), None, "the clearing that was under way has stopped");
+}
+
+/// The first record brings the graph that the brain has: nobody decided it, and there is no time yet at which it could
+/// have been decided. The same text later is a decision of a person, at the city's time.
+#[test]
+fn the_founding_record_decides_nothing() {
+    let mut brain = Brain::new(GRAPH.clone(), Config::default());
+    let mut told = Vec::new();
+    let now: DateTime<Utc> = "2026-07-18T08:00:00Z".parse().unwrap();
+    let graph = |text: &str| Body::ConfigChanged { key: "graph".to_owned(), value: text.to_owned() };
+    let weather = EventRef { source: "weather".to_owned(), id: "1".to_owned(), time: Some(now) };
+    for (seq, event, body) in [
+        (0, None, graph(graph::CITY_YAML)),
+        (1, None, Body::VersionBarrier { version: 1 }),
+        (2, Some(weather), Body::Context(ContextFact::default())),
+        (3, None, graph(graph::CITY_YAML)),
+    ] {
+        let mut effects = Vec::new();
+        let log_time = "2030-01-01T00:00:00Z".parse().unwrap();
+        brain.apply(&JournalRecord { seq, log_time, source: None, event, body }, &mut effects);
+        told.push(effects.into_iter().filter_map(|effect| if let Effect::Decision(it) = effect { Some((it.outcome, it.at)) } else { None }).collect::<Vec<_>>());
+    }
+    let before_all = DateTime::UNIX_EPOCH;
+    assert_eq!(told, [vec![], vec![("1".to_owned(), before_all)], vec![], vec![("changed".to_owned(), now)]]);
+
+    let mut other = Brain::new(GRAPH.clone(), Config::default());
+    let mut effects = Vec::new();
+    let changed = graph(&format!("{}\n# another text is another graph\n", graph::CITY_YAML));
+    other.apply(&JournalRecord { seq: 0, log_time: now, source: None, event: None, body: changed }, &mut effects);
+    assert_eq!(effects.len(), 1, "a graph that the brain does not have is a change, even at the beginning");
+}
+
+/// An event whose time was not believed happens where its stream stands, and does not move it.
+#[test]
+fn a_broken_clock_takes_nobody_with_it() {
+    let mut brain = Brain::new(GRAPH.clone(), Config::default());
+    let now: DateTime<Utc> = "2026-07-18T08:00:00Z".parse().unwrap();
+    for (n, time) in [Some(now), None].into_iter().enumerate() {
+        let order = WorkOrderCreated { request_id: n.to_string(), category: Some("Pothole".to_owned()), ..WorkOrderCreated::default() };
+        let event = EventRef { source: "orders".to_owned(), id: n.to_string(), time };
+        let log_time = "2031-01-01T00:00:00Z".parse().unwrap();
+        let body = Body::WorkOrder(WorkOrder::Created(order));
+        brain.apply(&JournalRecord { seq: n as u64, log_time, source: None, event: Some(event), body }, &mut Vec::new());
+    }
+    assert_eq!(brain.now(), Some(now));
+    assert_eq!(brain.cases().map(|case| case.opened).collect::<Vec<_>>(), [now, now]);
 }
 
 /// Two imports of other years and the living city do not disturb one another: each has its own time.
@@ -382,7 +454,8 @@ fn staff_entries_raise_nothing() {
             ..WorkOrderCreated::default()
         };
         let time = DateTime::from_timestamp(1_435_000_000 + n * 5, 0).unwrap();
-        let record = JournalRecord { seq: n as u64, log_time: time, source: None, event: None, body: Body::WorkOrder(WorkOrder::Created(order)) };
+        let event = EventRef { source: "crews".to_owned(), id: n.to_string(), time: Some(time) };
+        let record = JournalRecord { seq: n as u64, log_time: time, source: None, event: Some(event), body: Body::WorkOrder(WorkOrder::Created(order)) };
         brain.apply(&record, &mut Vec::new());
     }
     assert_eq!((brain.cases().count(), brain.alerts().count()), (500, 0));

@@ -116,7 +116,7 @@ pub fn service(
         }
         service.kill()?;
         outcome.service_kills += 1;
-        if outcome.service_kills % 10 == 0 || outcome.service_kills == kills {
+        if outcome.service_kills.is_multiple_of(10) || outcome.service_kills == kills {
             say(&format!("the service was killed {} of {kills} times; {} messages acknowledged", outcome.service_kills, sender.acknowledged));
         }
     }

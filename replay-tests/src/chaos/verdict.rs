@@ -26,29 +26,60 @@ impl Check {
 const STEPS: &str = "SELECT \"request\", \"from\", \"to\", actor, category, unit, \"at\", due FROM silver.case_transition \
                      ORDER BY \"request\", \"at\", id";
 
-/// The disturbed brain took the same decisions as the one that was left alone.
+/// The disturbed brain took the same decisions as the one that was left alone: cases, records and digests are equal. The
+/// digest of a record holds every record and every effect before it, so equal digests are the proof; cases and records
+/// say in words where they part.
 pub fn same_decisions(disturbed: &Brain, calm: &Brain) -> Result<Vec<Check>, String> {
     let steps = (disturbed.sql(STEPS)?, calm.sql(STEPS)?);
-    let journal = (journal(disturbed)?, journal(calm)?);
+    let journal = (Journal::read(disturbed)?, Journal::read(calm)?);
+    let digests = journal.0.digests.len();
     Ok(vec![
         Check::new("the cases took the same steps as in the undisturbed run", difference(&steps.0, &steps.1)),
-        Check::new("the journal holds the same records in the same order as in the undisturbed run", difference(&journal.0, &journal.1)),
+        Check::new(
+            "the journal holds the same records in the same order as in the undisturbed run",
+            difference(&journal.0.records, &journal.1.records),
+        ),
+        Check::new(
+            format!("the digest chain is that of the undisturbed run, record by record ({digests})"),
+            difference(&journal.0.digests, &journal.1.digests),
+        ),
         replay_proves(disturbed)?,
     ])
 }
 
-/// The journal's records without the moment at which they were written down.
-fn journal(brain: &Brain) -> Result<Vec<Value>, String> {
-    let rows = brain.sql("SELECT data FROM bronze.city_journal ORDER BY \"partition\", \"offset\"")?;
-    let record = |row: &Value| -> Result<Value, String> {
-        let text = row["data"].as_str().ok_or("a journal record has no data")?;
-        let mut record: Value = serde_json::from_str(text).map_err(|error| format!("a journal record is no JSON: {error}"))?;
-        if let Some(fields) = record.as_object_mut() {
-            fields.remove("log_time");
+/// The journal as the lake holds it.
+#[derive(Debug, Default)]
+struct Journal {
+    /// The records without the moment at which they were written down: it differs, and decides nothing.
+    records: Vec<Value>,
+    /// The digest after each record.
+    digests: Vec<Value>,
+}
+
+impl Journal {
+    fn read(brain: &Brain) -> Result<Journal, String> {
+        Journal::of(&brain.sql("SELECT data, extensions FROM bronze.city_journal ORDER BY \"partition\", \"offset\"")?)
+    }
+
+    fn of(rows: &[Value]) -> Result<Journal, String> {
+        let mut journal = Journal::default();
+        for (number, row) in rows.iter().enumerate() {
+            let json = |column: &str| -> Result<Value, String> {
+                let text = row[column].as_str().ok_or_else(|| format!("record {number} of the journal has no {column}"))?;
+                serde_json::from_str(text).map_err(|error| format!("{column} of record {number} of the journal is no JSON: {error}"))
+            };
+            let mut record = json("data")?;
+            if let Some(fields) = record.as_object_mut() {
+                fields.remove("log_time");
+            }
+            journal.records.push(record);
+            match json("extensions")?["chain"].take() {
+                digest @ Value::String(_) => journal.digests.push(digest),
+                _ => return Err(format!("record {number} of the journal has no chain digest")),
+            }
         }
-        Ok(record)
-    };
-    rows.iter().map(record).collect()
+        Ok(journal)
+    }
 }
 
 fn difference(disturbed: &[Value], calm: &[Value]) -> Option<String> {
@@ -125,7 +156,7 @@ fn positions_differ(rows: &[Value]) -> Option<String> {
 fn journal_differs(brain: &Brain, topic: &str, events: usize) -> Result<Option<String>, String> {
     let mut seen: BTreeSet<(i64, i64)> = BTreeSet::new();
     let mut doubled = 0;
-    for record in journal(brain)? {
+    for record in Journal::read(brain)?.records {
         let source = &record["source"];
         if source["topic"] == topic {
             let position = (source["partition"].as_i64().unwrap_or(-1), source["offset"].as_i64().unwrap_or(-1));
@@ -169,6 +200,18 @@ mod tests {
         assert_eq!(positions_differ(&[row(0, "a"), row(1, "b")]), None);
         assert!(positions_differ(&[row(0, "a"), row(2, "b")]).unwrap().contains("offset 2"));
         assert!(positions_differ(&[row(0, "a"), row(0, "b")]).is_some());
+    }
+
+    #[test]
+    fn a_journal_is_its_records_and_digests_and_not_when_they_were_written() {
+        let row = |log_time: &str, chain: &str| {
+            json!({"data": json!({"seq": 0, "log_time": log_time, "body": "x"}).to_string(), "extensions": json!({"chain": chain}).to_string()})
+        };
+        let (ours, theirs) = (Journal::of(&[row("a", "0f")]).unwrap(), Journal::of(&[row("b", "0e")]).unwrap());
+        assert_eq!(difference(&ours.records, &theirs.records), None);
+        assert!(difference(&ours.digests, &theirs.digests).unwrap().contains("number 0 differs: \"0f\""));
+        assert!(Journal::of(&[json!({"data": "{}", "extensions": null})]).unwrap_err().contains("record 0 of the journal has no extensions"));
+        assert!(Journal::of(&[json!({"data": "{}", "extensions": "{}"})]).unwrap_err().contains("no chain digest"));
     }
 
     #[test]
