@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Acceptance of a built binary from outside: what people type, send and read. Usage: infra/acceptance.sh PATH/TO/citybrain
+# Acceptance of a built binary from outside: what people type, send and read. Usage: infra/acceptance.sh PATH/TO/citybrain [PART...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-binary="${1:?usage: infra/acceptance.sh PATH/TO/citybrain}"
+binary="${1:?usage: infra/acceptance.sh PATH/TO/citybrain [PART...]}"
 
 # Foreign readers of the lake live in a virtual environment that survives between runs.
 venv="${XDG_CACHE_HOME:-$HOME/.cache}/citybrain/venv"
@@ -10,4 +10,4 @@ venv="${XDG_CACHE_HOME:-$HOME/.cache}/citybrain/venv"
 "$venv/bin/python" -c 'import deltalake, polars, duckdb' 2>/dev/null ||
   "$venv/bin/pip" install --quiet --disable-pip-version-check deltalake polars duckdb pyarrow ||
   echo "deltalake, polars and duckdb could not be installed: the checks with them will be skipped" >&2
-exec "$venv/bin/python" infra/acceptance.py "$binary"
+exec "$venv/bin/python" infra/acceptance.py "$binary" "${@:2}"

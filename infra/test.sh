@@ -18,14 +18,14 @@ fi
 say() { printf '\n== %s\n' "$*"; }
 
 say "building (the first time this compiles some 450 crates: 20 to 30 minutes on two cores; later runs: a minute or two)"
-cargo build --locked --workspace --bins
+cargo build --locked --workspace --bins --tests
 export CITYBRAIN_BINARY="$(cd "$target" && pwd)/debug/citybrain"
 
 say "Apache Kafka for the conformance suite"
 kafka=infra/kafka/kafka.sh
 if "$kafka" fetch && "$kafka" start; then
   trap '"$kafka" stop || true' EXIT
-  export CITYBRAIN_TEST_KAFKA="${CITYBRAIN_TEST_KAFKA:-127.0.0.1:9092}"
+  export CITYBRAIN_TEST_KAFKA="${CITYBRAIN_TEST_KAFKA:-127.0.0.1:${CITYBRAIN_KAFKA_PORT:-19092}}"
 else
   echo "Apache Kafka could not be fetched or started: its half of the conformance suite is skipped" >&2
 fi

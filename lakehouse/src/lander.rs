@@ -8,16 +8,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use schemas::Registry;
 
 use crate::error::LakeError;
-use crate::silver::{Bronze, RejectedRow, typed};
+use crate::silver::{Bronze, RejectedRow, schema_of, typed};
 use crate::store::{Lake, TableName, Txn};
 
 /// Says which log position is the first of an event; a later one is a duplicate.
 pub trait FirstSeen: Send {
     /// Whether the event stands here for the first time.
-    fn is_first(&mut self, source: &str, id: &str, topic: &str, partition: i32, offset: i64) -> bool;
+    ///
+    /// # Errors
+    /// When that cannot be read; nothing is guessed then.
+    fn is_first(&mut self, source: &str, id: &str, topic: &str, partition: i32, offset: i64) -> Result<bool, String>;
 
     /// Makes what was seen durable; called before the rows are committed.
     fn persist(&mut self) -> Result<(), String>;
@@ -45,8 +49,6 @@ impl Default for LanderConfig {
 pub struct Landed {
     /// Rows of bronze.
     pub rows: usize,
-    /// Rows that do not fit their type: they are in bronze, not in silver.
-    pub rejected: Vec<RejectedRow>,
 }
 
 #[derive(Default)]
@@ -100,6 +102,24 @@ impl Lander {
         self.registry = registry;
     }
 
+    /// Creates the tables of all event types and of these topics that are not there yet, so that they can be asked before
+    /// their first event.
+    ///
+    /// # Errors
+    /// When a table cannot be created.
+    pub async fn create_tables(&self, bronze: SchemaRef, topics: impl IntoIterator<Item = &str>) -> Result<(), LakeError> {
+        for topic in topics {
+            self.lake.create(&bronze_table(topic), bronze.clone()).await?;
+            if self.config.bronze_only.iter().any(|only| only == topic) {
+                continue;
+            }
+            for def in self.registry.types().filter(|def| def.is_on(topic)) {
+                self.lake.create(&TableName::new("silver", def.table.as_str()), schema_of(def)).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The offset from which a partition has to be read.
     ///
     /// # Errors
@@ -148,7 +168,8 @@ impl Lander {
             if bronze.ce_type.is_null(row) || bronze.ce_id.is_null(row) || bronze.ce_source.is_null(row) {
                 continue;
             }
-            let seen_first = !raw || self.first_seen.is_first(bronze.ce_source.value(row), bronze.ce_id.value(row), topic, partition, bronze.offset.value(row));
+            let (source, id) = (bronze.ce_source.value(row), bronze.ce_id.value(row));
+            let seen_first = !raw || self.first_seen.is_first(source, id, topic, partition, bronze.offset.value(row)).map_err(LakeError::Refused)?;
             if seen_first {
                 by_type.entry(bronze.ce_type.value(row)).or_default().push(row);
             }
@@ -174,6 +195,12 @@ impl Lander {
         Ok(())
     }
 
+    /// Rows that do not fit their type and have not been taken yet: they will be in bronze, not in silver. Taken and kept
+    /// before a flush, none of them is lost to a crash.
+    pub fn take_rejected(&mut self) -> Vec<RejectedRow> {
+        std::mem::take(&mut self.rejected)
+    }
+
     /// Whether enough waits for a commit.
     pub fn is_due(&self) -> bool {
         self.rows >= self.config.rows_max || self.bytes >= self.config.bytes_max
@@ -193,7 +220,7 @@ impl Lander {
         commit(&self.lake, &mut self.bronze).await?;
         self.landed.extend(moved);
         self.bytes = 0;
-        Ok(Landed { rows: std::mem::take(&mut self.rows), rejected: std::mem::take(&mut self.rejected) })
+        Ok(Landed { rows: std::mem::take(&mut self.rows) })
     }
 }
 

@@ -74,12 +74,8 @@ const VIEWS: &[View] = &[
     View {
         schema: "silver",
         name: "incident",
-        needs: &["alert_transition", "case_transition"],
-        query: "SELECT incident, min(scenario) AS scenario, min(level) AS level, count(DISTINCT alert_key) AS alerts, count(DISTINCT case_id) AS cases, \
-                min(at) AS first, max(at) AS last FROM (\
-                SELECT incident, scenario, level, alert_key, CAST(NULL AS VARCHAR) AS case_id, at FROM silver.alert_transition \
-                UNION ALL SELECT incident, scenario, CAST(NULL AS BIGINT), CAST(NULL AS VARCHAR), \"case\", at FROM silver.case_transition) \
-                WHERE incident IS NOT NULL GROUP BY incident",
+        needs: &["incident_transition"],
+        query: "SELECT * EXCEPT (nth) FROM (SELECT *, row_number() OVER (PARTITION BY incident ORDER BY id DESC, \"offset\") AS nth FROM silver.incident_transition) WHERE nth = 1",
     },
     View { schema: "ops", name: "dlq", needs: &["dlq"], query: "SELECT * FROM silver.dlq" },
 ];

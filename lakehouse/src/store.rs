@@ -144,6 +144,17 @@ impl Lake {
         Url::from_directory_path(self.path(table)).expect("the root is an absolute path")
     }
 
+    /// Creates a table with these columns unless it is there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn create(&self, table: &TableName, schema: SchemaRef) -> Result<(), LakeError> {
+        if !self.exists(table) {
+            self.open_or_create(table, schema).await?;
+        }
+        Ok(())
+    }
+
     /// Appends rows and moves positions in one commit. The table is created with the schema of the rows when it does not
     /// exist, and widened by columns that it does not have. With no rows only the positions move.
     ///

@@ -105,8 +105,8 @@ async fn raw(bus: &Bus, topic: &str) -> Result<Floor, BusError> {
     read.await.map_err(|_| BusError::Stopped("floor"))?
 }
 
-/// User and system time of this process, to a hundredth of a second.
-fn cpu_time() -> Duration {
+/// User and system time of this process, to a hundredth of a second; zero where `/proc` does not tell it.
+pub fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The second field is a name in brackets that may hold spaces; user and system time are the 12th and 13th after it.
     let after = stat.rsplit(')').next().unwrap_or_default();

@@ -266,14 +266,14 @@ pub enum Ended {
 }
 
 /// What every command gets.
-pub struct Context0 {
+pub struct Invocation {
     /// Options of the command line.
     pub global: Global,
     /// The configuration in force.
     pub config: Config,
 }
 
-impl Context0 {
+impl Invocation {
     /// Opens the home that the command line names.
     pub fn home(&self) -> Result<Home> {
         Home::open(&self.global.home)
@@ -297,14 +297,14 @@ pub fn run(cli: Cli) -> ExitCode {
 fn run_inner(cli: Cli) -> Result<Ended> {
     let config = Config::load(cli.global.config.as_deref())?;
     start_logging(&cli.global, &config)?;
-    let context = Context0 { global: cli.global, config };
+    let context = Invocation { global: cli.global, config };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
     let ended = runtime.block_on(dispatch(context, cli.command));
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     ended
 }
 
-async fn dispatch(context: Context0, command: Command) -> Result<Ended> {
+async fn dispatch(context: Invocation, command: Command) -> Result<Ended> {
     match command {
         Command::Demo(args) => crate::demo::run(&context, args).await,
         Command::Run(args) => crate::run::run(&context, args).await,

@@ -5,12 +5,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::cli::{Context0, DlqAction, Ended};
+use crate::cli::{Invocation, DlqAction, Ended};
 use crate::lake::{self, quoted, text};
 use crate::lang::t;
 
 /// The command.
-pub async fn run(context: &Context0, action: DlqAction) -> Result<Ended> {
+pub async fn run(context: &Invocation, action: DlqAction) -> Result<Ended> {
     let home = context.home()?;
     let lake = lake::open(&home).await?;
     let there = lake::has_table(&lake, "bronze", "dlq").await?;
@@ -70,7 +70,7 @@ fn summary(row: &lake::Row) -> Value {
     })
 }
 
-async fn retry(context: &Context0, rows: &[lake::Row]) -> Result<Ended> {
+async fn retry(context: &Invocation, rows: &[lake::Row]) -> Result<Ended> {
     let mut incoming = Vec::new();
     let mut impossible = 0;
     for row in rows {

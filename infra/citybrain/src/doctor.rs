@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::cli::{Context0, Ended};
+use crate::cli::{Invocation, Ended};
 use crate::lang::t;
 
 /// Free space below which the doctor warns, GiB.
@@ -21,7 +21,7 @@ struct Finding {
 }
 
 /// Runs every check and prints what was found.
-pub async fn run(context: &Context0) -> Result<Ended> {
+pub async fn run(context: &Invocation) -> Result<Ended> {
     let mut findings = vec![machine()];
     findings.push(disk(&context.global.home));
     let home = match context.home() {
@@ -98,7 +98,7 @@ fn port(check: &'static str, address: std::net::SocketAddr) -> Finding {
     }
 }
 
-async fn kafka(context: &Context0, servers: &str) -> Finding {
+async fn kafka(context: &Invocation, servers: &str) -> Finding {
     match crate::service::connect(context, servers).await {
         Ok(bus) => match bus.topics().await {
             Ok(topics) => ok("kafka", format!("{servers}: {} topics", topics.len())),

@@ -17,8 +17,8 @@ pub const WAITING_ROWS_MAX: usize = 65_536;
 pub struct Arrival {
     /// Where it stands in the log.
     pub position: Position,
-    /// When it happened, µs; its Kafka time when it does not say.
-    pub time_us: i64,
+    /// When it happened, µs. What does not say goes first: it waits for nothing.
+    pub time_us: Option<i64>,
     /// CloudEvents `type`.
     pub event_type: String,
     /// CloudEvents `source`.
@@ -84,7 +84,7 @@ mod tests {
     fn arrival(topic: &str, offset: i64, time_us: i64) -> Arrival {
         Arrival {
             position: Position { topic: topic.into(), partition: 0, offset },
-            time_us,
+            time_us: Some(time_us),
             event_type: String::new(),
             source: String::new(),
             id: String::new(),

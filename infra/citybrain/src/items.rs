@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::cli::{Context0, Ended, ItemAction};
+use crate::cli::{Invocation, Ended, ItemAction};
 use crate::lake::{self, Row, quoted};
 use crate::lang::t;
 
@@ -27,7 +27,7 @@ pub const CASE: Kind = Kind { table: "case", key: "case", columns: &["case", "to
 pub const INCIDENT: Kind = Kind { table: "incident", key: "incident", columns: &["incident", "scenario", "level", "alerts", "cases", "first", "last"], order: "last DESC" };
 
 /// The command.
-pub async fn run(context: &Context0, kind: Kind, action: ItemAction) -> Result<Ended> {
+pub async fn run(context: &Invocation, kind: Kind, action: ItemAction) -> Result<Ended> {
     let home = context.home()?;
     let lake = lake::open(&home).await?;
     let rows = match action {

@@ -8,10 +8,38 @@
 //! Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but something was
 //! refused.
 
+mod bench;
+mod city;
 mod cli;
 mod config;
+mod demo;
+mod dlq;
+mod doctor;
+mod eval;
 mod home;
+mod import;
+mod intake;
+mod items;
+mod jobs;
+mod lake;
+mod landing;
 mod lang;
+mod parts;
+mod ports;
+mod progress;
+mod refused;
+mod replay;
+mod rows;
+mod run;
+mod scan;
+mod sequencer;
+mod service;
+mod sql;
+mod status;
+mod topics;
+mod types_dir;
+mod view;
+mod why;
 
 use std::process::ExitCode;
 

@@ -4,19 +4,20 @@
 //! recomputed effects are written to tables of their own, `replay_<run>.*`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use chrono::{DateTime, Utc};
-use lakehouse::Lake;
+use lakehouse::{Lake, TableName};
 use schemas::event::Event;
-use schemas::journal::{Body, JournalRecord};
 use serde::Serialize;
 
-use crate::cli::{Context0, Ended, ReplayArgs};
+use crate::cli::{Invocation, Ended, ReplayArgs};
 use crate::lake;
 use crate::lang::t;
-use crate::sequencer::{Core, GRAPH_SETTING, stored_chain};
+use crate::sequencer::{Core, stored_chain};
 
 /// Journal records that are read at a time.
 const PAGE_RECORDS: u64 = 50_000;
@@ -66,16 +67,14 @@ struct Replay {
 }
 
 impl Replay {
-    /// Takes one record of the journal. Gives its effects when it is in the range, or `None` when it is past it.
-    fn take(&mut self, range: &Range, json: &str, recorded: &str) -> Result<Option<Vec<(String, Event)>>> {
+    /// Takes one record of the journal. Gives its effects when it is in the range.
+    fn take(&mut self, range: &Range, json: &str, recorded: &str) -> Result<Vec<(String, Event)>> {
         let sequenced = self.core.apply_stored(json)?;
-        if range.to.is_some_and(|to| sequenced.time > to) {
-            return Ok(None);
-        }
         let report = &mut self.report;
         report.records += 1;
-        if range.from.is_some_and(|from| sequenced.time < from) {
-            return Ok(Some(Vec::new()));
+        // Streams of several years may lie side by side, so a later record can still be in the range.
+        if range.from.is_some_and(|from| sequenced.time < from) || range.to.is_some_and(|to| sequenced.time > to) {
+            return Ok(Vec::new());
         }
         report.records_in_range += 1;
         report.recorded_digest = recorded.to_string();
@@ -92,7 +91,7 @@ impl Replay {
         for (topic, _) in &effects {
             *report.effects.entry(topic.clone()).or_default() += 1;
         }
-        Ok(Some(effects))
+        Ok(effects)
     }
 }
 
@@ -107,7 +106,8 @@ pub async fn replay(lake: &Lake, range: &Range, keep: Option<&str>) -> Result<Re
     let started = Instant::now();
     let mut replay: Option<Replay> = None;
     let mut next: u64 = 0;
-    'pages: loop {
+    let mut kept = Vec::new();
+    loop {
         let query = format!(
             "SELECT \"offset\", data, extensions FROM bronze.city_journal WHERE \"offset\" >= {next} AND \"offset\" < {} ORDER BY \"offset\"",
             next + PAGE_RECORDS
@@ -124,10 +124,13 @@ pub async fn replay(lake: &Lake, range: &Range, keep: Option<&str>) -> Result<Re
                 Some(replay) => replay,
                 None => replay.insert(begin(json)?),
             };
-            let Some(effects) = replay.take(range, json, &recorded)? else { break 'pages };
-            if let Some(run) = keep {
-                crate::landing::keep_replayed(lake, run, &effects).await?;
+            let effects = replay.take(range, json, &recorded)?;
+            if keep.is_some() {
+                kept.extend(effects);
             }
+        }
+        if let Some(run) = keep {
+            keep_effects(lake, run, &std::mem::take(&mut kept)).await?;
         }
         next += page.len() as u64;
     }
@@ -140,13 +143,7 @@ pub async fn replay(lake: &Lake, range: &Range, keep: Option<&str>) -> Result<Re
     Ok(report)
 }
 
-/// The first record is the graph that the decisions rest on.
 fn begin(json: &str) -> Result<Replay> {
-    let record = JournalRecord::from_json(json).context("the journal's first record cannot be read")?;
-    let Body::ConfigChanged { key, value } = &record.body else { bail!("the journal does not begin with its graph") };
-    if key != GRAPH_SETTING {
-        bail!("the journal begins with the setting {key}, not with its graph");
-    }
     let report = Report {
         records: 0,
         records_in_range: 0,
@@ -160,11 +157,35 @@ fn begin(json: &str) -> Result<Replay> {
         speed: 0.0,
         schema: None,
     };
-    Ok(Replay { core: Core::new(value)?, report })
+    Ok(Replay { core: Core::begin(json)?, report })
+}
+
+/// Writes recomputed effects to tables of the replay's own.
+async fn keep_effects(lake: &Lake, run: &str, effects: &[(String, Event)]) -> Result<()> {
+    let mut by_topic: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+    for (topic, event) in effects {
+        by_topic.entry(topic).or_default().push(event);
+    }
+    for (topic, events) in by_topic {
+        let texts = |of: fn(&Event) -> Option<String>| -> ArrayRef { Arc::new(events.iter().map(|event| of(event)).collect::<StringArray>()) };
+        let times = events.iter().map(|event| event.time.map(|time| time.timestamp_micros())).collect::<TimestampMicrosecondArray>();
+        let rows = RecordBatch::try_from_iter_with_nullable([
+            ("ce_id", texts(|event| Some(event.id.clone())), true),
+            ("ce_type", texts(|event| Some(event.event_type.clone())), true),
+            ("ce_time", Arc::new(times.with_timezone("UTC")) as ArrayRef, true),
+            ("key", texts(|event| event.partition_key.clone()), true),
+            ("correlation_id", texts(|event| event.correlation_id.clone()), true),
+            ("causation_id", texts(|event| event.causation_id.clone()), true),
+            ("data", texts(|event| event.data.as_deref().map(|data| String::from_utf8_lossy(data).into_owned())), true),
+        ])?;
+        let table = TableName::new(format!("replay_{run}"), topic.replace(['.', '-'], "_"));
+        lake.append(&table, vec![rows], &[]).await?;
+    }
+    Ok(())
 }
 
 /// The command.
-pub async fn run(context: &Context0, args: ReplayArgs) -> Result<Ended> {
+pub async fn run(context: &Invocation, args: ReplayArgs) -> Result<Ended> {
     let parse = |name: &str, text: &Option<String>| -> Result<Option<DateTime<Utc>>> {
         let Some(text) = text else { return Ok(None) };
         let time = DateTime::parse_from_rfc3339(text)

@@ -19,7 +19,8 @@ use bus::{Bus, Producer, TapReader};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
-pub use self::core::{Core, Sequenced, journal_event};
+pub use self::core::{Core, GRAPH_SETTING, Sequenced, journal_event};
+pub use self::recovery::stored_chain;
 pub use self::snapshot::SnapshotStore;
 use crate::intake::{Arrival, Intake};
 use crate::progress::Progress;
@@ -89,8 +90,11 @@ impl Sequencer {
         info!(seq = recovered.core.next_seq(), effects = missing, "decision plane restored");
         let mut round = Vec::new();
         let mut core = recovered.core;
+        let now_us = chrono::Utc::now().timestamp_micros();
         if core.next_seq() == 0 {
-            core.found(chrono::Utc::now().timestamp_micros(), &mut round);
+            core.found(now_us, &mut round);
+        } else if core.graph_text() != graph_text {
+            core.change_graph(graph_text.to_owned(), now_us, &mut round);
         }
         let core = Arc::new(Mutex::new(core));
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
@@ -148,7 +152,7 @@ impl Sequencer {
             let (Some(id), Some(source), Some(event_type), Some(data)) = (row.id, row.source, row.event_type, row.data) else { continue };
             intake.push(Arrival {
                 position: Position { topic: chunk.topic.to_string(), partition: chunk.partition, offset: row.offset },
-                time_us: row.time_us.unwrap_or(row.kafka_time_us),
+                time_us: row.time_us,
                 event_type: event_type.to_string(),
                 source: source.to_string(),
                 id: id.to_string(),

@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use lakehouse::{AsOf, Lake};
 
-use crate::cli::{Context0, Ended, Format, SqlArgs};
+use crate::cli::{Invocation, Ended, Format, SqlArgs};
 use crate::lake;
 use crate::lang::t;
 
 /// The command.
-pub async fn run(context: &Context0, args: SqlArgs) -> Result<Ended> {
+pub async fn run(context: &Invocation, args: SqlArgs) -> Result<Ended> {
     let home = context.home()?;
     let lake = lake::open(&home).await?;
     let as_of = args.as_of.as_deref().map(|text| text.parse::<AsOf>()).transpose().context("--as-of wants a time (RFC 3339) or a version")?;

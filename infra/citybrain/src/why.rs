@@ -12,7 +12,7 @@ use schemas::position::Position;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::{Context0, Ended, WhyArgs};
+use crate::cli::{Invocation, Ended, WhyArgs};
 use crate::lake::{self, Row, integer, quoted, text};
 use crate::lang::t;
 
@@ -205,7 +205,7 @@ fn summary(event_type: &str, data: &Value) -> String {
 }
 
 /// The command.
-pub async fn run(context: &Context0, args: WhyArgs) -> Result<Ended> {
+pub async fn run(context: &Invocation, args: WhyArgs) -> Result<Ended> {
     let home = context.home()?;
     let lake = lake::open(&home).await?;
     let id = match (args.id, args.sql_row) {
@@ -239,8 +239,17 @@ async fn position_of_row(lake: &Lake, table: &str, key: &str) -> Result<String> 
     Ok(position_of(row).to_string())
 }
 
+impl Why {
+    /// Prints what the first event came from.
+    pub fn print_first(&self) {
+        if let Some(node) = self.back.first() {
+            print_node(node, 1);
+        }
+    }
+}
+
 /// Prints a walk.
-pub fn print(context: &Context0, why: &Why) -> Result<()> {
+pub fn print(context: &Invocation, why: &Why) -> Result<()> {
     if context.global.json {
         println!("{}", serde_json::to_string_pretty(why)?);
         return Ok(());

@@ -1,12 +1,13 @@
 //! What the sequencer decides without touching the world: numbers, times, timers, the digest chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::{Context, Result, bail};
 use brain::{Brain, Chain, Effect};
 use chrono::{DateTime, Utc};
 use schemas::event::Event;
 use schemas::journal::{Body, EventRef, JournalRecord, TimerFired};
+use schemas::topics;
 use serde::{Deserialize, Serialize};
 
 use crate::intake::Arrival;
@@ -19,6 +20,12 @@ pub const JOURNAL_SOURCE: &str = "citybrain/journal";
 pub const CHAIN_EXTENSION: &str = "chain";
 /// The setting whose value is the text of the graph; always the journal's first record.
 pub const GRAPH_SETTING: &str = "graph";
+
+/// How far ahead of the wall clock an event may claim to be and still be believed, µs; the doors use the same day.
+const AHEAD_US_MAX: i64 = schemas::limits::EVENT_TIME_AHEAD_SECS_MAX * 1_000_000;
+/// Ids of signals that are remembered, so that a job that repeats an epoch after a crash is heard once. An epoch gives far
+/// fewer.
+const SIGNALS_REMEMBERED: usize = 16_384;
 
 /// A record that has its number and has been applied, but may not be in the journal yet.
 pub struct Sequenced {
@@ -54,6 +61,7 @@ struct Saved {
     log_time: DateTime<Utc>,
     city_time: DateTime<Utc>,
     positions: Vec<(String, i32, i64)>,
+    signals: VecDeque<String>,
     graph: String,
 }
 
@@ -65,6 +73,9 @@ pub struct Core {
     log_time: DateTime<Utc>,
     city_time: DateTime<Utc>,
     positions: BTreeMap<(String, i32), i64>,
+    /// The latest signals' ids, oldest first, and the same to look up.
+    signals: VecDeque<String>,
+    signals_known: BTreeSet<String>,
     graph: String,
 }
 
@@ -82,6 +93,8 @@ impl Core {
             log_time: DateTime::UNIX_EPOCH,
             city_time: DateTime::UNIX_EPOCH,
             positions: BTreeMap::new(),
+            signals: VecDeque::new(),
+            signals_known: BTreeSet::new(),
             graph: graph_text.to_string(),
         })
     }
@@ -111,6 +124,28 @@ impl Core {
         &self.positions
     }
 
+    /// The decision plane that a journal with this first record begins with.
+    ///
+    /// # Errors
+    /// When the record is not the graph that decisions rest on.
+    pub fn begin(first: &str) -> Result<Core> {
+        let record = JournalRecord::from_json(first).context("the journal's first record cannot be read")?;
+        match &record.body {
+            Body::ConfigChanged { key, value } if key == GRAPH_SETTING => Core::new(value),
+            _ => bail!("the journal does not begin with the graph that its decisions rest on"),
+        }
+    }
+
+    /// The text of the graph that decisions rest on.
+    pub fn graph_text(&self) -> &str {
+        &self.graph
+    }
+
+    /// Numbers and applies another graph.
+    pub fn change_graph(&mut self, text: String, now_us: i64, round: &mut Vec<Sequenced>) {
+        self.number(None, None, Body::ConfigChanged { key: GRAPH_SETTING.to_string(), value: text }, now_us, round);
+    }
+
     /// The journal's first record: the graph that decisions rest on.
     pub fn found(&mut self, now_us: i64, round: &mut Vec<Sequenced>) {
         assert_eq!(self.next_seq, 0, "the graph is the journal's first record");
@@ -127,17 +162,23 @@ impl Core {
             return;
         }
         *next = arrival.position.offset + 1;
-        self.fire_timers_until(arrival.time_us, now_us, round);
+        if arrival.position.topic == topics::SIGNAL && self.signals_known.contains(&arrival.id) {
+            return;
+        }
+        // A clock that runs ahead would take the whole city with it. Decided here, where the wall clock is, and written down.
+        let time = arrival.time_us.filter(|time_us| *time_us <= now_us + AHEAD_US_MAX);
+        if let Some(time_us) = time {
+            self.fire_timers_until(time_us, now_us, round);
+        }
         let body = Body::from_event(&arrival.event_type, None, arrival.data.as_bytes());
-        let event = EventRef { source: arrival.source, id: arrival.id, time: time_at(arrival.time_us) };
+        let event = EventRef { source: arrival.source, id: arrival.id, time: time.and_then(time_at) };
         self.number(Some(arrival.position), Some(event), body, now_us, round);
     }
 
     /// Numbers and applies what a person decided.
     pub fn apply_command(&mut self, body: Body, now_us: i64, round: &mut Vec<Sequenced>) {
-        // The command has no event time of its own: it happens now, or in the city's time when that is history.
-        let time = self.city_time;
-        let event = EventRef { source: "citybrain/commands".to_string(), id: format!("{:020}", self.next_seq), time: Some(time) };
+        // A command has no time of its own: the brain takes that of what it is about.
+        let event = EventRef { source: "citybrain/commands".to_string(), id: format!("{:020}", self.next_seq), time: None };
         self.number(None, Some(event), body, now_us, round);
     }
 
@@ -178,9 +219,17 @@ impl Core {
 
     fn apply(&mut self, record: JournalRecord, json: String) -> Sequenced {
         let mut effects: Vec<Effect> = Vec::new();
+        self.remember_signal(&record);
         self.brain.apply(&record, &mut effects);
+        if let Body::ConfigChanged { key, value } = &record.body
+            && key == GRAPH_SETTING
+            && graph::Graph::parse(value).is_ok()
+        {
+            self.graph.clone_from(value);
+        }
         self.chain.push(&record, &effects);
-        if let Some(time) = record_time(&record) {
+        let time = record.event_time();
+        if let Some(time) = time {
             self.city_time = self.city_time.max(time);
         }
         self.next_seq = record.seq + 1;
@@ -192,7 +241,20 @@ impl Core {
                 (topic, event)
             })
             .collect();
-        Sequenced { seq: record.seq, json, chain: self.chain.hex(), time: record_time(&record).unwrap_or(self.city_time), effects }
+        Sequenced { seq: record.seq, json, chain: self.chain.hex(), time: time.unwrap_or(self.city_time), effects }
+    }
+
+    fn remember_signal(&mut self, record: &JournalRecord) {
+        let (Some(source), Some(event)) = (&record.source, &record.event) else { return };
+        if source.topic != topics::SIGNAL || !self.signals_known.insert(event.id.clone()) {
+            return;
+        }
+        self.signals.push_back(event.id.clone());
+        if self.signals.len() > SIGNALS_REMEMBERED
+            && let Some(oldest) = self.signals.pop_front()
+        {
+            self.signals_known.remove(&oldest);
+        }
     }
 
     /// The whole core as bytes.
@@ -203,6 +265,7 @@ impl Core {
             log_time: self.log_time,
             city_time: self.city_time,
             positions: self.positions.iter().map(|((topic, partition), next)| (topic.clone(), *partition, *next)).collect(),
+            signals: self.signals.clone(),
             graph: self.graph.clone(),
         };
         let mut bytes = serde_json::to_vec(&saved).expect("plain values");
@@ -226,6 +289,8 @@ impl Core {
             log_time: saved.log_time,
             city_time: saved.city_time,
             positions: saved.positions.into_iter().map(|(topic, partition, next)| ((topic, partition), next)).collect(),
+            signals_known: saved.signals.iter().cloned().collect(),
+            signals: saved.signals,
             graph: saved.graph,
         })
     }
@@ -233,12 +298,4 @@ impl Core {
 
 fn time_at(us: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(us)
-}
-
-/// The city time that a record stands for; none when it has only the log's time.
-fn record_time(record: &JournalRecord) -> Option<DateTime<Utc>> {
-    match &record.body {
-        Body::TimerFired(fired) => Some(fired.due),
-        _ => record.event.as_ref().and_then(|event| event.time),
-    }
 }

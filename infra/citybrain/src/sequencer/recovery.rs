@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 use bus::Bus;
 use schemas::event::Event;
+use schemas::topics;
 use tracing::{info, warn};
 
 use super::core::{CHAIN_EXTENSION, Core};
@@ -35,35 +36,39 @@ pub async fn recover(bus: &Bus, snapshots: &SnapshotStore, graph_text: &str) -> 
             Err(error) => warn!(%error, "a snapshot of another version is passed over"),
         }
     }
-    let mut core = match core {
-        Some(core) => core,
-        None => Core::new(graph_text)?,
-    };
     // Record n of the journal has offset n: the topic has one writer, one partition and no retention.
-    let from = core.next_seq();
+    let from = core.as_ref().map_or(0, Core::next_seq);
+    let end = bus.watermarks(topics::JOURNAL).await.context("could not read the end of city.journal")?.get(&0).map_or(0, |(_, high)| *high);
+    if (end as u64) < from {
+        bail!(
+            "city.journal ends at record {end}, but this home has seen {from}: the topic was deleted, or belongs to another home; \
+             bring it back from a backup, or begin with another --home"
+        );
+    }
     let mut effects: BTreeMap<String, Vec<Event>> = BTreeMap::new();
-    let mut failure = None;
-    scan(bus, schemas::topics::JOURNAL, i64::try_from(from)?, |chunk| {
+    scan(bus, topics::JOURNAL, i64::try_from(from)?, |chunk| {
         for row in Rows::of(&chunk.rows)?.iter() {
-            if let Err(error) = apply(&mut core, &row, &mut effects) {
-                failure = Some(error);
-                return Ok(false);
-            }
+            apply(&mut core, &row, &mut effects)?;
         }
         Ok(true)
     })
     .await
     .context("could not read city.journal")?;
-    if let Some(error) = failure {
-        return Err(error);
-    }
+    let core = match core {
+        Some(core) => core,
+        None => Core::new(graph_text)?,
+    };
     info!(from, to = core.next_seq(), "journal read");
     let missing_effects = missing(bus, effects).await?;
     Ok(Recovered { core, missing_effects })
 }
 
-fn apply(core: &mut Core, row: &crate::rows::Row<'_>, effects: &mut BTreeMap<String, Vec<Event>>) -> Result<()> {
+fn apply(core: &mut Option<Core>, row: &crate::rows::Row<'_>, effects: &mut BTreeMap<String, Vec<Event>>) -> Result<()> {
     let data = row.data.with_context(|| format!("record {} of city.journal has no data", row.offset))?;
+    let core = match core {
+        Some(core) => core,
+        None => core.insert(Core::begin(data)?),
+    };
     let sequenced = core.apply_stored(data)?;
     let stored = stored_chain(row.extensions).with_context(|| format!("record {} of city.journal has no chain digest", row.offset))?;
     if stored != sequenced.chain {

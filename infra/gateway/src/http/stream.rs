@@ -43,6 +43,8 @@ pub(super) async fn stream(
     let last_id = header.as_deref().or_else(|| parameter("last_event_id")).filter(|text| !text.trim().is_empty());
     let cursor = match last_id {
         None => None,
+        // Everything there is: who has seen no partition gets each from its beginning.
+        Some("earliest") => Some(Cursor::default()),
         Some(text) => Some(Cursor::parse(text).map_err(|wrong| {
             Problem::bad_request(
                 format!("Last-Event-ID is not the id of an event of this stream: {wrong}"),

@@ -7,7 +7,7 @@
 
 pub mod cell;
 pub mod mapping;
-mod pace;
+pub mod pace;
 mod produce;
 pub mod read;
 pub mod sink;

@@ -8,18 +8,22 @@ use super::sink::{Sink, SinkError};
 use crate::refusal::Incoming;
 
 /// Maps event time to our time, beginning with the first event.
-pub(super) struct Pace {
+pub struct Pace {
     speed: f64,
     begin: Option<(DateTime<Utc>, Instant)>,
 }
 
 impl Pace {
-    pub(super) fn new(speed: f64) -> Result<Pace, ImportError> {
+    /// Event time runs `speed` times as fast as it happened.
+    ///
+    /// # Errors
+    /// When that is not a number above zero.
+    pub fn new(speed: f64) -> Result<Pace, ImportError> {
         if speed.is_finite() && speed > 0.0 { Ok(Pace { speed, begin: None }) } else { Err(ImportError::Speed(speed)) }
     }
 
     /// Hands over a batch, each event when it is due. Events without a time, and late ones, go at once.
-    pub(super) async fn put<S: Sink>(&mut self, batch: Vec<Incoming>, sink: &mut S) -> Result<(), SinkError> {
+    pub async fn put<S: Sink>(&mut self, batch: Vec<Incoming>, sink: &mut S) -> Result<(), SinkError> {
         let mut due_now = Vec::new();
         for incoming in batch {
             let time = incoming.event.as_ref().ok().and_then(|event| event.time);

@@ -1,0 +1,53 @@
+//! `citybrain bench`: what the spine costs on this machine, each figure beside its floor from the same run.
+
+mod ingest;
+mod latency;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cli::{BenchArgs, Invocation, Ended};
+use crate::home::Home;
+use crate::lang::t;
+
+const BENCHES: [(&str, &str, &str); 2] = [
+    ("ingest", "Kafka 到 Delta 的吞吐，与只读取、只解码的下限并列", "Kafka to Delta, beside the floor of consuming and decoding only"),
+    ("latency", "从读数到预警的延迟，与只经过总线的下限并列", "from a reading to its alert, beside the floor of the bus alone"),
+];
+
+/// The command.
+pub async fn run(context: &Invocation, args: BenchArgs) -> Result<Ended> {
+    match args.name.as_str() {
+        "list" => {
+            for (name, zh, en) in BENCHES {
+                println!("{name:<10} {}", t(zh, en));
+            }
+            Ok(Ended::Done)
+        }
+        "ingest" => ingest::run(context, &args).await,
+        "latency" => latency::run(context, &args).await,
+        other => bail!("there is no benchmark {other}: citybrain bench list shows them"),
+    }
+}
+
+/// An empty home for a run, inside the home of the command line.
+pub fn scratch_home(context: &Invocation, name: &str) -> Result<Home> {
+    let root = context.global.home.join(name);
+    if root.exists() {
+        drop(Home::open(&root)?.lock()?);
+        std::fs::remove_dir_all(&root).with_context(|| format!("could not empty {}", root.display()))?;
+    }
+    Home::open(&root)
+}
+
+/// Largest resident memory of this process since the last [`forget_peak`], MiB; 0 where `/proc` does not tell it.
+pub fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+/// Begins to measure the largest resident memory anew.
+pub fn forget_peak() {
+    // Without the right to do so the figure is that of the whole process, which is no less.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}

@@ -1,0 +1,476 @@
+//! The running brain: starts the parts in their order, wires them together, waits for them, stops them.
+//!
+//! Order of the start: the home's lock, the broker, the bus and its topics, the lake, the index against duplicates and
+//! landing (which folds it), the decision plane, the jobs, the stream, and last the doors, when everything behind them is
+//! ready. The stop goes the other way round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use broker::{Broker, BrokerConfig, Sasl};
+use bus::{Bus, BusConfig, DedupConfig, DedupIndex, Filter, Tap, TapConfig, Window};
+use gateway::{Door, DoorConfig, Gateway, GatewayConfig, Listener, StreamHub, Types};
+use lakehouse::{Lake, Lander, LanderConfig};
+use schemas::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::cli::{Invocation, Part};
+use crate::home::{Home, HomeLock, Running};
+use crate::landing::{self, Landing};
+use crate::parts::{Parts, State};
+use crate::ports::{BusLog, Seen};
+use crate::progress::{Positions, Progress};
+use crate::refused::RefusedLog;
+use crate::sequencer::{Sequencer, SequencerHandle, SnapshotStore};
+use crate::topics;
+use crate::types_dir::TypesDir;
+use crate::view::View;
+
+/// How often new event types are looked for.
+const TYPES_EVERY: Duration = Duration::from_secs(2);
+/// How often lags are looked at for `/metrics`.
+const OBSERVE_EVERY: Duration = Duration::from_secs(1);
+/// How often a wait looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long one wait for progress may take before it says what it waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The parts.
+    pub parts: BTreeSet<Part>,
+    /// Where the embedded broker listens.
+    pub kafka_listen: SocketAddr,
+    /// Where the HTTP door listens; none keeps it shut.
+    pub http_listen: Option<SocketAddr>,
+}
+
+impl Options {
+    /// Everything but HTTP, on a free port: what `import` and the benchmarks need.
+    pub fn quiet() -> Options {
+        Options {
+            parts: BTreeSet::from([Part::Jobs, Part::Brain, Part::Lake]),
+            kafka_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            http_listen: None,
+        }
+    }
+}
+
+/// A reader of the bus and what it reads, to wait for.
+struct Reading {
+    progress: Progress,
+    filter: Filter,
+}
+
+/// A running brain.
+pub struct Service {
+    /// The bus.
+    pub bus: Bus,
+    /// The lake.
+    pub lake: Lake,
+    /// The way in.
+    pub door: Arc<Door>,
+    /// The event types in force.
+    pub types: Arc<Types>,
+    /// The decision plane.
+    pub sequencer: Option<SequencerHandle>,
+    /// The jobs, to end their sources.
+    pub jobs: Vec<crate::jobs::JobHandle>,
+    /// How the parts are.
+    pub parts: Arc<Parts>,
+    /// Where HTTP is.
+    pub http: Option<SocketAddr>,
+    /// Where Kafka is.
+    pub kafka: String,
+    /// What decisions depend on: jobs that find signals, then the brain.
+    deciding: Vec<Reading>,
+    /// What ends in tables: jobs, then landing.
+    landing: Vec<Reading>,
+    tap: Arc<Tap>,
+    stop: watch::Sender<bool>,
+    stop_doors: watch::Sender<bool>,
+    tasks: Vec<(&'static str, JoinHandle<Result<()>>)>,
+    doors: Option<JoinHandle<()>>,
+    failed: watch::Receiver<Option<String>>,
+    broker: Option<Arc<Broker>>,
+    _lock: HomeLock,
+}
+
+/// Connects to a Kafka with the options of the configuration.
+pub async fn connect(context: &Invocation, servers: &str) -> Result<Bus> {
+    let mut config = BusConfig::new(servers);
+    if context.global.kafka.is_none() && !context.config.kafka_user.is_empty() {
+        for (key, value) in [("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "PLAIN")] {
+            config = config.with_option(key, value);
+        }
+        config = config.with_option("sasl.username", &context.config.kafka_user).with_option("sasl.password", &context.config.kafka_password);
+    }
+    for (key, value) in &context.config.kafka_options {
+        config = config.with_option(key, value);
+    }
+    Ok(Bus::connect(config).await?)
+}
+
+async fn start_broker(context: &Invocation, home: &Home, listen: SocketAddr) -> Result<Broker> {
+    let mut config = BrokerConfig::new(home.dir("broker"));
+    config.listen = listen;
+    if !context.config.kafka_user.is_empty() {
+        config.sasl = Some(Sasl { users: BTreeMap::from([(context.config.kafka_user.clone(), context.config.kafka_password.clone())]) });
+    }
+    Broker::start(config).await.context("could not start the embedded broker")
+}
+
+/// Where a client on this machine reaches a listener: `0.0.0.0` listens everywhere, and is no address to call.
+fn reachable(addr: SocketAddr) -> String {
+    if addr.ip().is_unspecified() { format!("127.0.0.1:{}", addr.port()) } else { addr.to_string() }
+}
+
+/// The city's secret under which callers' numbers become tokens; made once for each home.
+fn caller_secret(home: &Home) -> Result<[u8; 32]> {
+    let path = home.dir("caller.secret");
+    if !path.exists() {
+        crate::home::write_atomically(&path, &rand::random::<[u8; 32]>())?;
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .with_context(|| format!("could not protect {}", path.display()))?;
+    }
+    let bytes = std::fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
+    bytes.as_slice().try_into().ok().with_context(|| format!("{} is damaged: it has {} bytes, not 32", path.display(), bytes.len()))
+}
+
+impl Service {
+    /// Starts the parts.
+    ///
+    /// # Errors
+    /// What keeps a part from starting, and what to do about it.
+    pub async fn start(context: &Invocation, home: &Home, options: &Options, parts: Arc<Parts>) -> Result<Service> {
+        let lock = home.lock()?;
+        let runs = |part: Part| options.parts.contains(&part);
+        let broker = match &context.global.kafka {
+            Some(_) => None,
+            None => Some(Arc::new(start_broker(context, home, options.kafka_listen).await?)),
+        };
+        let kafka = context.global.kafka.clone().unwrap_or_else(|| broker.as_ref().map(|broker| reachable(broker.addr())).unwrap_or_default());
+        let bus = connect(context, &kafka).await?;
+        let mut types_dir = TypesDir::open(&home.dir("schemas"))?;
+        look_for_types(&mut types_dir, &parts);
+        let registry = types_dir.registry();
+        bus.ensure_topics(&topics::specs(&registry, context.config.sensor_partitions)).await?;
+        let types = Arc::new(Types::new(registry.clone()));
+        let (types_sender, types_receiver) = watch::channel(registry.clone());
+        let lake = Lake::open(&home.dir("lake")).await?;
+        let seen = DedupIndex::open(home.dir("dedup"), DedupConfig { window: Window::Events(context.config.dedup_window_ids), ..DedupConfig::default() })?;
+        let tap = Arc::new(Tap::start(bus.clone(), TapConfig::default())?);
+        let (stop, stopped) = watch::channel(false);
+        let (stop_doors, doors_stopped) = watch::channel(false);
+        let (fail, failed) = watch::channel(None);
+        let supervise = Supervisor { parts: parts.clone(), fail: Arc::new(fail) };
+        let mut tasks = Vec::new();
+
+        let mut landing = Vec::new();
+        let folded = Progress::new("index");
+        if runs(Part::Lake) {
+            let config = LanderConfig { rows_max: context.config.lake_commit_rows, bronze_only: vec![schemas::topics::JOURNAL.to_owned()], ..LanderConfig::default() };
+            let mut lander = Lander::new(lake.clone(), registry.clone(), Box::new(Seen(seen.clone())), config);
+            let known = bus.topics().await?.into_iter().filter(|(topic, _)| topics::ours().matches(topic)).collect();
+            lander.create_tables(bus::bronze_schema(), BTreeMap::keys(&known).map(String::as_str)).await?;
+            let start = landing::positions(&mut lander, &seen, &known).await?;
+            let progress = Progress::new("lake");
+            progress.set(lander.positions());
+            folded.set(seen.positions());
+            parts.track(&progress);
+            let reader = tap.reader("lake", topics::ours(), start)?;
+            let land = Landing {
+                lander,
+                seen: seen.clone(),
+                refused: RefusedLog::new(bus.producer()?),
+                progress: progress.clone(),
+                folded: folded.clone(),
+                interval: Duration::from_millis(context.config.lake_commit_interval_ms),
+                types: types_receiver,
+            };
+            parts.set("lake", State::Starting("reading what was written before".to_owned()));
+            tasks.push(supervise.run("lake", land.run(reader, stopped.clone())));
+            let upkeep = Duration::from_secs(context.config.lake_upkeep_interval_s.max(1));
+            tasks.push(supervise.run("upkeep", landing::keep_in_shape(lake.clone(), upkeep, stopped.clone())));
+            landing.push(Reading { progress, filter: topics::ours() });
+        } else {
+            folded.set(seen.positions());
+            let reader = tap.reader("index", Filter::prefixes(["raw."]), seen.positions())?;
+            tasks.push(supervise.run("index", fold(seen.clone(), reader, folded.clone(), stopped.clone())));
+        }
+        // The doors open when the index knows all that was written before: else a repeat would not be recognised.
+        wait_until("the index against duplicates knows what was written before", &failed, async || {
+            let ends = bus.ends(&Filter::prefixes(["raw."])).await?;
+            Ok(folded.lag(&ends) == 0)
+        })
+        .await?;
+        parts.set("lake", State::Ready);
+
+        let mut deciding = Vec::new();
+        let mut sequencer = None;
+        if runs(Part::Brain) {
+            parts.set("brain", State::Starting("reading snapshot and journal".to_owned()));
+            let progress = Progress::new("brain");
+            let graph = graph_text(home)?;
+            let (driver, handle) =
+                Sequencer::open(&bus, SnapshotStore::new(&home.dir("brain")), &graph, context.config.snapshot_every_records, progress.clone()).await?;
+            progress.set(driver.positions());
+            parts.track(&progress);
+            let filter = Filter::topics(topics::INPUTS);
+            let reader = tap.reader("brain", filter.clone(), driver.positions())?;
+            tasks.push(supervise.run("brain", driver.run(reader, stopped.clone())));
+            deciding.push(Reading { progress, filter });
+            sequencer = Some(handle);
+            parts.set("brain", State::Ready);
+        }
+        let mut jobs = Vec::new();
+        if runs(Part::Jobs) {
+            for job in crate::jobs::load(home)? {
+                let commit_every = Duration::from_millis(context.config.lake_commit_interval_ms);
+                let (handle, filter, work) = crate::jobs::start(job, home, &bus, &tap, &lake, commit_every, stopped.clone()).await?;
+                parts.track(&handle.progress);
+                let reading = Reading { progress: handle.progress.clone(), filter };
+                if handle.feeds_brain { deciding.insert(0, reading) } else { landing.insert(0, reading) }
+                jobs.push(handle);
+                tasks.push(supervise.run("jobs", work));
+            }
+            parts.set("jobs", State::Ready);
+        }
+        let door = Door::new(
+            Arc::new(BusLog(bus.producer()?)),
+            Arc::new(Seen(seen)),
+            types.clone(),
+            DoorConfig { caller_secret: caller_secret(home)?, ..DoorConfig::default() },
+        );
+        let watching = watch_types(types_dir, types.clone(), types_sender, bus.clone(), context.config.sensor_partitions, parts.clone());
+        tasks.push(supervise.until("types", watching, stopped.clone()));
+        tasks.push(supervise.until("metrics", observe(parts.clone(), tap.clone(), broker.clone()), stopped.clone()));
+
+        let mut doors = None;
+        let mut http = None;
+        if let Some(listen) = options.http_listen {
+            let start = bus.ends(&topics::decided()).await?;
+            let hub = StreamHub::new(start.clone());
+            let reader = tap.reader("stream", topics::decided(), start)?;
+            tasks.push(supervise.run("stream", feed(hub.clone(), reader, stopped.clone())));
+            let view = View { sequencer: sequencer.clone(), lake: lake.clone(), bus: bus.clone(), parts: parts.clone() };
+            let token = Some(context.config.http_token.clone()).filter(|token| !token.is_empty());
+            let listener = Listener::bind(&listen.to_string(), token.is_some()).await?;
+            http = Some(listener.addr());
+            let gateway = Gateway::new(door.clone(), hub, Arc::new(view), GatewayConfig { token, ..GatewayConfig::default() });
+            let mut asked = doors_stopped;
+            doors = Some(tokio::spawn(listener.serve(gateway, async move {
+                let _ = asked.wait_for(|stopped| *stopped).await;
+            })));
+            parts.set("doors", State::Ready);
+        }
+        let url = http.map(|addr| format!("http://{}", reachable(addr)));
+        let token = Some(context.config.http_token.clone()).filter(|token| !token.is_empty());
+        home.announce(&lock, &Running { pid: std::process::id(), kafka: kafka.clone(), http: url, token })?;
+        info!(kafka, http = http.map(|addr| addr.to_string()), "running");
+        Ok(Service { bus, lake, door, types, sequencer, jobs, parts, http, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })
+    }
+
+    /// Waits until everything that is on the bus now has been worked off and has landed, and what came of it too.
+    ///
+    /// # Errors
+    /// When a part fails meanwhile.
+    pub async fn settle(&self) -> Result<()> {
+        let mut before = Positions::new();
+        loop {
+            self.settle_decisions().await?;
+            for reading in &self.landing {
+                self.wait_for(reading).await?;
+            }
+            let ends = self.bus.ends(&topics::ours()).await?;
+            if ends == before {
+                return Ok(());
+            }
+            before = ends;
+        }
+    }
+
+    /// Waits until everything that is on the bus now has been decided on.
+    ///
+    /// # Errors
+    /// When a part fails meanwhile.
+    pub async fn settle_decisions(&self) -> Result<()> {
+        for reading in &self.deciding {
+            self.wait_for(reading).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for(&self, reading: &Reading) -> Result<()> {
+        let what = format!("{} has read everything", reading.progress.name());
+        wait_until(&what, &self.failed, async || {
+            let ends = self.bus.ends(&reading.filter).await?;
+            Ok(reading.progress.lag(&ends) == 0)
+        })
+        .await
+    }
+
+    /// Comes back when a part has failed, with the reason.
+    pub async fn failure(&self) -> String {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "all parts have ended".to_owned(),
+        }
+    }
+
+    /// Stops: doors first, then the parts, which finish what they hold; then the bus.
+    ///
+    /// # Errors
+    /// What a part reports that could not finish.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop_doors.send_replace(true);
+        if let Some(doors) = self.doors.take() {
+            // A panic has been reported by the runtime.
+            let _ = doors.await;
+        }
+        self.stop.send_replace(true);
+        let mut first_error = None;
+        for (part, task) in self.tasks.drain(..) {
+            match task.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => first_error = first_error.or(Some(error.context(format!("{part} did not end well")))),
+                Err(error) => warn!(part, %error, "a part was cut off"),
+            }
+        }
+        self.tap.stop().await;
+        // The metrics' task held the other reference.
+        if let Some(broker) = self.broker.take().and_then(Arc::into_inner) {
+            broker.shutdown().await;
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+/// Runs the parts and tells when one ends with an error.
+struct Supervisor {
+    parts: Arc<Parts>,
+    fail: Arc<watch::Sender<Option<String>>>,
+}
+
+impl Supervisor {
+    fn run(&self, part: &'static str, work: impl Future<Output = Result<()>> + Send + 'static) -> (&'static str, JoinHandle<Result<()>>) {
+        let (parts, fail) = (self.parts.clone(), self.fail.clone());
+        let task = tokio::spawn(async move {
+            let ended = work.await;
+            if let Err(error) = &ended {
+                parts.set(part, State::Failed(format!("{error:#}")));
+                fail.send_if_modified(|reason| {
+                    let first = reason.is_none();
+                    reason.get_or_insert_with(|| format!("{part}: {error:#}"));
+                    first
+                });
+            }
+            ended
+        });
+        (part, task)
+    }
+
+    /// Runs something that has no end of its own.
+    fn until(&self, part: &'static str, work: impl Future<Output = Result<()>> + Send + 'static, mut stop: watch::Receiver<bool>) -> (&'static str, JoinHandle<Result<()>>) {
+        self.run(part, async move {
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => Ok(()),
+                ended = work => ended,
+            }
+        })
+    }
+}
+
+/// Waits until `done`, or until a part fails.
+async fn wait_until(what: &str, failed: &watch::Receiver<Option<String>>, done: impl AsyncFn() -> Result<bool>) -> Result<()> {
+    let mut asked = tokio::time::Instant::now();
+    while !done().await? {
+        if let Some(reason) = failed.borrow().as_ref() {
+            bail!("{reason}");
+        }
+        if asked.elapsed() > PATIENCE {
+            info!("still waiting until {what}");
+            asked = tokio::time::Instant::now();
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// The graph of this city: `<home>/city.yaml`, or the one that ships.
+fn graph_text(home: &Home) -> Result<String> {
+    let path = home.dir("city.yaml");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(graph::CITY_YAML.to_owned()),
+        Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
+    }
+}
+
+fn look_for_types(types: &mut TypesDir, parts: &Parts) -> Option<Arc<Registry>> {
+    match types.look() {
+        Ok(Some(registry)) => {
+            parts.set("types", State::Ready);
+            Some(registry)
+        }
+        Ok(None) => None,
+        Err(error) => {
+            warn!(error = format!("{error:#}"), "an event type was refused");
+            parts.set("types", State::Warning(format!("{error:#}")));
+            None
+        }
+    }
+}
+
+async fn watch_types(mut dir: TypesDir, types: Arc<Types>, tell: watch::Sender<Arc<Registry>>, bus: Bus, sensor_partitions: i32, parts: Arc<Parts>) -> Result<()> {
+    loop {
+        tokio::time::sleep(TYPES_EVERY).await;
+        let Some(registry) = look_for_types(&mut dir, &parts) else { continue };
+        bus.ensure_topics(&topics::specs(&registry, sensor_partitions)).await?;
+        tell.send_replace(registry.clone());
+        types.replace(registry);
+        info!("took in new event types");
+    }
+}
+
+async fn observe(parts: Arc<Parts>, tap: Arc<Tap>, broker: Option<Arc<Broker>>) -> Result<()> {
+    loop {
+        parts.observe(&tap, broker.as_ref().map(|broker| broker.stats())).await;
+        tokio::time::sleep(OBSERVE_EVERY).await;
+    }
+}
+
+/// Folds what comes from outside into the index, in a process that lands nothing.
+async fn fold(seen: DedupIndex, mut reader: bus::TapReader, progress: Progress, mut stop: watch::Receiver<bool>) -> Result<()> {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stopped| *stopped) => return Ok(()),
+            chunk = reader.recv() => {
+                let Some(chunk) = chunk else { return Ok(()) };
+                seen.observe(&chunk)?;
+                progress.advance(&chunk.topic, chunk.partition, chunk.next_offset);
+            }
+        }
+    }
+}
+
+/// Feeds the live stream.
+async fn feed(hub: Arc<StreamHub>, mut reader: bus::TapReader, mut stop: watch::Receiver<bool>) -> Result<()> {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stopped| *stopped) => return Ok(()),
+            chunk = reader.recv() => {
+                let Some(chunk) = chunk else { return Ok(()) };
+                hub.publish_rows((chunk.topic.to_string(), chunk.partition), chunk.first_offset, chunk.next_offset, &chunk.rows);
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What people read over HTTP: live state from the brain in memory, history from the lake, the past of a stream from the bus.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bus::Bus;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use gateway::hub::StreamItem;
+use gateway::view::{FeedEntry, Health, Ranges, Replay, SqlAnswer, SqlRequest};
+use gateway::{CityView, Kind, ListQuery, Page, ViewError};
+use lakehouse::{AsOf, Lake};
+use schemas::Position;
+use schemas::journal::{Body, Command};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::lake::{self, quoted, text};
+use crate::parts::Parts;
+use crate::scan::scan_ranges;
+use crate::sequencer::SequencerHandle;
+
+/// The view of a running brain.
+pub struct View {
+    /// The decision plane, when it runs in this process.
+    pub sequencer: Option<SequencerHandle>,
+    /// The lake.
+    pub lake: Lake,
+    /// The bus.
+    pub bus: Bus,
+    /// The parts of this process.
+    pub parts: Arc<Parts>,
+}
+
+impl View {
+    fn sequencer(&self) -> Result<&SequencerHandle, ViewError> {
+        self.sequencer.as_ref().ok_or_else(|| ViewError::Unavailable {
+            en: "the brain does not run in this process".to_owned(),
+            zh: "本进程没有运行决策核心".to_owned(),
+        })
+    }
+
+    /// What is in live state, each by its id.
+    fn live(&self, kind: Kind, query: &ListQuery) -> Result<Page, ViewError> {
+        let core = self.sequencer()?.core.lock().expect("the core is never poisoned");
+        let brain = core.brain();
+        Ok(match kind {
+            Kind::Alert => query.page(brain.alerts().map(|alert| (alert.id.as_str(), move || item(alert)))),
+            Kind::Case => query.page(brain.cases().map(|case| (case.id.as_str(), move || item(case)))),
+            Kind::Incident => query.page(brain.incidents().map(|incident| (incident.id.as_str(), move || item(incident)))),
+        })
+    }
+
+    fn live_one(&self, kind: Kind, id: &str) -> Option<Value> {
+        let core = self.sequencer.as_ref()?.core.lock().expect("the core is never poisoned");
+        let brain = core.brain();
+        match kind {
+            Kind::Alert => brain.alert(id).map(item),
+            Kind::Case => brain.case(id).map(item),
+            Kind::Incident => brain.incidents().find(|incident| incident.id == id).map(item),
+        }
+    }
+
+    /// The latest row of something that has left live state.
+    async fn past_one(&self, kind: Kind, id: &str) -> Result<Option<Value>, ViewError> {
+        let condition = match kind {
+            Kind::Alert => format!("silver.alert_transition WHERE alert = {0} OR alert_key = {0}", quoted(id)),
+            Kind::Case => format!("silver.case_transition WHERE \"case\" = {}", quoted(id)),
+            Kind::Incident => format!("silver.incident_transition WHERE incident = {}", quoted(id)),
+        };
+        let rows = lake::rows(&self.lake, &format!("SELECT * FROM {condition} ORDER BY id DESC LIMIT 1")).await.map_err(failed)?;
+        Ok(rows.into_iter().next().map(Value::Object))
+    }
+}
+
+/// What the brain holds, without what is its own business.
+fn item<T: Serialize>(value: &T) -> Value {
+    let mut value = serde_json::to_value(value).expect("state has only text, integers and finite angles");
+    if let Some(fields) = value.as_object_mut() {
+        for own in ["pending", "lower", "clears", "cap_refs", "timeline", "key", "place", "leaves"] {
+            fields.remove(own);
+        }
+        for (name, from) in [("updated", "changed"), ("updated", "moved"), ("updated", "last")] {
+            if let Some(time) = fields.get(from).cloned() {
+                fields.insert(name.to_owned(), time);
+            }
+        }
+    }
+    value
+}
+
+fn failed(error: impl std::fmt::Display) -> ViewError {
+    ViewError::Failed(format!("{error:#}"))
+}
+
+fn wrong(error: impl std::fmt::Display) -> ViewError {
+    ViewError::Wrong { en: error.to_string(), zh: format!("查询无法执行：{error}") }
+}
+
+impl CityView for View {
+    fn list<'a>(&'a self, kind: Kind, query: &'a ListQuery) -> BoxFuture<'a, Result<Page, ViewError>> {
+        let page = self.live(kind, query);
+        async move { page }.boxed()
+    }
+
+    fn get<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ViewError>> {
+        async move {
+            match self.live_one(kind, id) {
+                Some(found) => Ok(Some(found)),
+                None => self.past_one(kind, id).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn why<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ViewError>> {
+        async move {
+            if self.get(kind, id).await?.is_none() {
+                return Ok(None);
+            }
+            let why = crate::why::why(&self.lake, id).await.map_err(failed)?;
+            serde_json::to_value(why).map(Some).map_err(failed)
+        }
+        .boxed()
+    }
+
+    fn cap<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, ViewError>> {
+        async move {
+            let query = format!(
+                "SELECT cap FROM silver.alert_transition WHERE (alert = {0} OR alert_key = {0} OR id = {0}) AND cap IS NOT NULL ORDER BY id DESC LIMIT 1",
+                quoted(id)
+            );
+            let rows = lake::rows(&self.lake, &query).await.map_err(failed)?;
+            Ok(rows.first().map(|row| text(row, "cap").to_owned()))
+        }
+        .boxed()
+    }
+
+    fn feed(&self, limit: usize) -> BoxFuture<'_, Result<Vec<FeedEntry>, ViewError>> {
+        let entries = self.sequencer().map(|sequencer| {
+            let core = sequencer.core.lock().expect("the core is never poisoned");
+            let mut alerts: Vec<_> = core.brain().alerts().collect();
+            alerts.sort_by(|left, right| (right.changed, &right.id).cmp(&(left.changed, &left.id)));
+            let entry = |alert: &&brain::Alert| FeedEntry {
+                id: alert.id.clone(),
+                title_zh: alert.headline.zh.clone(),
+                title_en: alert.headline.en.clone(),
+                updated: alert.changed,
+                published: alert.onset,
+            };
+            alerts.iter().take(limit).map(entry).collect()
+        });
+        async move { entries }.boxed()
+    }
+
+    fn command(&self, command: Value) -> BoxFuture<'_, Result<Position, ViewError>> {
+        async move {
+            let command: Command = serde_json::from_value(command).map_err(|error| ViewError::Wrong {
+                en: format!("the command is not {{\"command_id\", \"action\", \"target\", \"actor\", \"reason\", ...}}: {error}"),
+                zh: format!("命令应含 command_id、action、target、actor、reason：{error}"),
+            })?;
+            self.sequencer()?.command(Body::Command(command)).await.map_err(failed)
+        }
+        .boxed()
+    }
+
+    fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlAnswer, ViewError>> {
+        async move {
+            let as_of = request.as_of.as_deref().map(str::parse::<AsOf>).transpose().map_err(wrong)?;
+            let stream = self.lake.sql(&request.query, as_of).await.map_err(wrong)?;
+            let schema = stream.schema();
+            Ok(SqlAnswer { schema, batches: stream.map(|batch| batch.map_err(wrong)).boxed() })
+        }
+        .boxed()
+    }
+
+    fn replay_from<'a>(&'a self, ranges: &'a Ranges, limit: usize) -> BoxFuture<'a, Result<Replay, ViewError>> {
+        async move {
+            let mut items: Vec<StreamItem> = Vec::new();
+            let whole = scan_ranges(&self.bus, ranges, |chunk| {
+                items.extend(StreamItem::from_bronze(&chunk.rows));
+                items.len() < limit
+            })
+            .await
+            .map_err(failed)?;
+            if !whole {
+                return Ok(Replay::TooOld);
+            }
+            items.retain(|item| ranges.get(&(item.position.topic.clone(), item.position.partition)).is_some_and(|range| range.contains(&item.position.offset)));
+            items.truncate(limit);
+            Ok(Replay::Events(items))
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        let parts = self.parts.health();
+        async move { Health { parts } }.boxed()
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = self.parts.metrics();
+        if let Some(sequencer) = &self.sequencer {
+            let core = sequencer.core.lock().expect("the core is never poisoned");
+            let counts = core.brain().counts();
+            for (name, help, value) in [
+                ("records", "Records applied by the brain.", counts.records),
+                ("cases", "Cases opened.", counts.cases),
+                ("alerts", "Alerts raised.", counts.alerts),
+                ("incidents", "Incidents begun.", counts.incidents),
+                ("malformed", "Records that could not be understood.", counts.malformed),
+                ("duplicates", "Requests and messages that were there already.", counts.duplicates),
+            ] {
+                text.push_str(&format!("# HELP citybrain_brain_{name}_total {help}\n# TYPE citybrain_brain_{name}_total counter\ncitybrain_brain_{name}_total {value}\n"));
+            }
+        }
+        let restarts = self.parts.restarts.load(Ordering::Relaxed);
+        text.push_str(&format!("# HELP citybrain_restarts_total Restarts of the parts after a failure.\n# TYPE citybrain_restarts_total counter\ncitybrain_restarts_total {restarts}\n"));
+        text
+    }
+}
