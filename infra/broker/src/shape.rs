@@ -59,6 +59,9 @@ const FORMS: &[Form] = &[
     form(ApiKey::DescribeProducers, 0, "[s <i]"),
 ];
 
+/// librdkafka 2.12 leaves three bytes behind the fields when it asks for all topics; Apache Kafka reads over them, too.
+const METADATA_STRAY_BYTES_MAX: usize = 3;
+
 /// What does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misshapen {
@@ -102,6 +105,7 @@ pub fn check(api: ApiKey, version: i16, body: &[u8]) -> Result<(), Misshapen> {
     walk.structure(form.fields)?;
     match walk.rest.len() {
         0 => Ok(()),
+        1..=METADATA_STRAY_BYTES_MAX if api == ApiKey::Metadata && walk.flexible => Ok(()),
         more => Err(Misshapen::Long(more)),
     }
 }
@@ -267,6 +271,15 @@ mod tests {
         body.extend([0; 40]);
         assert_eq!(check(ApiKey::Metadata, 1, &body), Err(Misshapen::Short));
         assert_eq!(check(ApiKey::Metadata, 9, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0]), Err(Misshapen::Short));
+    }
+
+    #[test]
+    fn the_stray_bytes_of_librdkafka_are_read_over_and_no_others() {
+        // All topics, none made, no operations, no tags; then what librdkafka leaves behind.
+        let asked = |stray: usize| [&[0, 0, 0, 0][..], &vec![0; stray]].concat();
+        assert_eq!(check(ApiKey::Metadata, 12, &asked(3)), Ok(()));
+        assert_eq!(check(ApiKey::Metadata, 12, &asked(4)), Err(Misshapen::Long(4)));
+        assert!(check(ApiKey::DescribeCluster, 0, &[0, 0, 0]).is_err());
     }
 
     #[test]
