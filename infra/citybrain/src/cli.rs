@@ -1,5 +1,6 @@
 //! The commands that people type, and their exit status.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -122,7 +123,7 @@ pub struct RunArgs {
 }
 
 /// A part of the brain that `run --only` can start alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
     /// HTTP
     Doors,
@@ -335,12 +336,13 @@ fn start_logging(global: &Global, config: &Config) -> Result<()> {
         (false, 1) => "warn,citybrain=info,bus=info,broker=info,lakehouse=info,pipelines=info,gateway=info".to_string(),
         (false, _) => "info,citybrain=debug,bus=debug,broker=debug,lakehouse=debug,pipelines=debug,gateway=debug".to_string(),
     };
-    let filter = tracing_subscriber::EnvFilter::try_new(&filter).with_context(|| format!("log filter {filter:?} is wrong"))?;
+    // The Delta kernel logs an error for every table that is looked for and not there yet.
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{filter},buoyant_kernel=off,delta_kernel=off")).with_context(|| format!("log filter {filter:?} is wrong"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if config.log_json {
         builder.json().init();
     } else {
-        builder.with_target(true).init();
+        builder.with_ansi(std::io::stderr().is_terminal()).init();
     }
     Ok(())
 }

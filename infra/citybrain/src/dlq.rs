@@ -75,7 +75,7 @@ async fn retry(context: &Invocation, rows: &[lake::Row]) -> Result<Ended> {
     let mut impossible = 0;
     for row in rows {
         let data: Value = serde_json::from_str(text(row, "data"))?;
-        match gateway::reopen(&data) {
+        match gateway::refusal::reopen(&data) {
             Ok(event) => incoming.push(event),
             Err(reason) => {
                 impossible += 1;

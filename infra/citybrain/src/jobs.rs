@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use bus::{Bus, Chunk, Filter, Tap, TapReader};
-use lakehouse::Lake;
+use lakehouse::{Lake, TableName};
 use pipelines::{Job, Push, Runner, RunnerConfig, Target};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 use self::sinks::{DeltaSink, JobSink, KafkaSink, SideTables};
+use crate::parts::asked_to_stop;
 use crate::cli::{Ended, Invocation, JobAction};
 use crate::home::Home;
 use crate::progress::Progress;
@@ -52,7 +53,10 @@ impl JobHandle {
 /// # Errors
 /// When a job file is wrong; the message names line and column.
 pub fn load(home: &Home) -> Result<Vec<Job>> {
-    let mut jobs = pipelines::builtin_jobs().context("a job that ships is wrong")?;
+    let mut jobs = Vec::new();
+    for builtin in pipelines::builtin_jobs() {
+        jobs.push(builtin.parse().context("a job that ships is wrong")?);
+    }
     let dir = home.dir("jobs.d");
     let mut paths: Vec<_> = std::fs::read_dir(&dir)
         .with_context(|| format!("could not list {}", dir.display()))?
@@ -74,14 +78,20 @@ pub async fn start(
     job: Job, home: &Home, bus: &Bus, tap: &Tap, lake: &Lake, commit_every: Duration, stop: watch::Receiver<bool>,
 ) -> Result<(JobHandle, Filter, impl Future<Output = Result<()>> + Send + 'static)> {
     let name = job.name().to_owned();
-    let filter = Filter::topics(job.topics().map(str::to_owned));
+    let filter = Filter::topics(job.topics().to_vec());
     let side = SideTables::open(lake, &name).await?;
     let (sink, every) = match job.target().clone() {
-        Target::Kafka(target) => (JobSink::Kafka(KafkaSink::new(bus.producer()?, &name, target)), Duration::ZERO),
-        Target::Delta(target) => (JobSink::Delta(DeltaSink::new(lake.clone(), &name, &target)), commit_every),
+        Target::Kafka { topic, event_type, key_column, .. } => {
+            (JobSink::Kafka(KafkaSink { producer: bus.producer()?, source: format!("citybrain/jobs/{name}"), topic, event_type, key_column }), Duration::ZERO)
+        }
+        Target::Delta { schema, table } => {
+            let table = TableName::new(schema, table);
+            lake.create(&table, job.output_schema()).await?;
+            (JobSink::Delta(DeltaSink { lake: lake.clone(), table, app_id: format!("job/{name}") }), commit_every)
+        }
     };
     let feeds_brain = matches!(&sink, JobSink::Kafka(_));
-    let runner = Runner::open(job, &home.dir("jobs").join(&name), RunnerConfig::default()).await?;
+    let runner = Runner::open(job, &home.dir("jobs").join(&name), RunnerConfig::default())?;
     let progress = Progress::new(&format!("job {name}"));
     progress.set(runner.positions());
     let reader = tap.reader(&format!("job {name}"), filter.clone(), runner.positions())?;
@@ -113,16 +123,16 @@ impl Work {
             let mut ending = None;
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stopped| *stopped) => break,
+                () = asked_to_stop(&mut stop) => break,
                 chunk = self.reader.recv(), if self.waiting.is_none() => {
                     let Some(chunk) = chunk else { break };
-                    self.push(&chunk).await?;
+                    self.push(&chunk)?;
                 }
                 Some(answer) = self.ends.recv() => ending = Some(answer),
                 _ = tick.tick() => {}
             }
             while self.waiting.is_none() && let Some(chunk) = self.reader.try_recv() {
-                self.push(&chunk).await?;
+                self.push(&chunk)?;
             }
             if self.waiting.is_some() || ending.is_some() || self.polled.elapsed() >= self.every {
                 self.epoch(ending.is_some()).await?;
@@ -135,7 +145,7 @@ impl Work {
         self.side.flush().await
     }
 
-    async fn push(&mut self, chunk: &Chunk) -> Result<()> {
+    fn push(&mut self, chunk: &Chunk) -> Result<()> {
         let chunk = pipelines::Chunk {
             topic: Arc::clone(&chunk.topic),
             partition: chunk.partition,
@@ -195,11 +205,11 @@ pub async fn command(context: &Invocation, action: JobAction) -> Result<Ended> {
                 Some(job) => job,
                 None => Job::load(&file)?,
             };
-            println!("{}", job.explain().await?);
+            println!("{}", job.explain());
         }
         JobAction::List => {
             for job in load(&context.home()?)? {
-                println!("{:<20} {}", job.name(), job.description());
+                println!("{:<20} {}", job.name(), job.description().lines().next().unwrap_or_default());
             }
         }
     }

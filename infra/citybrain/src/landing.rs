@@ -11,6 +11,7 @@ use schemas::Registry;
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::parts::asked_to_stop;
 use crate::progress::{Positions, Progress};
 use crate::refused::RefusedLog;
 use crate::topics;
@@ -47,7 +48,7 @@ impl Landing {
         loop {
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stopped| *stopped) => break,
+                () = asked_to_stop(&mut stop) => break,
                 Ok(()) = self.types.changed() => {
                     let registry = self.types.borrow_and_update().clone();
                     self.lander.set_registry(registry);
@@ -120,7 +121,7 @@ pub async fn keep_in_shape(lake: Lake, every: Duration, mut stop: watch::Receive
     loop {
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stopped| *stopped) => return Ok(()),
+            () = asked_to_stop(&mut stop) => return Ok(()),
             _ = tokio::time::sleep(every) => {
                 if let Err(error) = lake.maintain().await {
                     warn!(%error, "upkeep of the lake failed; it is tried again later");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bus::Tap;
+use tokio::sync::watch;
 
 use crate::progress::Progress;
 
@@ -119,6 +120,11 @@ impl Parts {
     pub fn restarted(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Comes back when the parts are asked to stop, or when whoever asks is gone.
+pub async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

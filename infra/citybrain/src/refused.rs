@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use bus::{Chunk, Producer, Rejected};
 use bytes::Bytes;
 use chrono::Utc;
-use gateway::{Incoming, Origin, Refusal};
+use gateway::refusal::{Incoming, Origin, Refusal, keep};
 use schemas::position::Position;
 
 /// The topic of what was refused.
@@ -60,7 +60,7 @@ impl RefusedLog {
             ..Origin::default()
         };
         let incoming = Incoming { event: Err(refusal.clone()), origin };
-        let mut event = gateway::keep(&incoming, &refusal, DLQ_TYPE, Utc::now());
+        let mut event = keep(&incoming, &refusal, DLQ_TYPE, Utc::now());
         event.id = position.to_string();
         self.producer.send(DLQ, &event.to_kafka(), None).await.context("could not write to dlq")?;
         Ok(())

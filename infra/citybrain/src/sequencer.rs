@@ -19,9 +19,10 @@ use bus::{Bus, Producer, TapReader};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
-pub use self::core::{Core, GRAPH_SETTING, Sequenced, journal_event};
+pub use self::core::{Core, Sequenced, journal_event};
 pub use self::recovery::stored_chain;
 pub use self::snapshot::SnapshotStore;
+use crate::parts::asked_to_stop;
 use crate::intake::{Arrival, Intake};
 use crate::progress::Progress;
 use crate::rows::Rows;
@@ -119,7 +120,7 @@ impl Sequencer {
             let mut asked = Vec::new();
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stopped| *stopped) => break,
+                () = asked_to_stop(&mut stop) => break,
                 Some(request) = self.commands.recv() => asked.push(request),
                 chunk = reader.recv() => match chunk {
                     Some(chunk) => {

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::cli::{Invocation, Part};
 use crate::home::{Home, HomeLock, Running};
 use crate::landing::{self, Landing};
-use crate::parts::{Parts, State};
+use crate::parts::{Parts, State, asked_to_stop};
 use crate::ports::{BusLog, Seen};
 use crate::progress::{Positions, Progress};
 use crate::refused::RefusedLog;
@@ -206,12 +206,11 @@ impl Service {
             tasks.push(supervise.run("index", fold(seen.clone(), reader, folded.clone(), stopped.clone())));
         }
         // The doors open when the index knows all that was written before: else a repeat would not be recognised.
-        wait_until("the index against duplicates knows what was written before", &failed, async || {
-            let ends = bus.ends(&Filter::prefixes(["raw."])).await?;
-            Ok(folded.lag(&ends) == 0)
-        })
-        .await?;
-        parts.set("lake", State::Ready);
+        let raw = Reading { progress: folded, filter: Filter::prefixes(["raw."]) };
+        caught_up(&bus, &raw, &failed).await?;
+        if runs(Part::Lake) {
+            parts.set("lake", State::Ready);
+        }
 
         let mut deciding = Vec::new();
         let mut sequencer = None;
@@ -287,7 +286,7 @@ impl Service {
         loop {
             self.settle_decisions().await?;
             for reading in &self.landing {
-                self.wait_for(reading).await?;
+                caught_up(&self.bus, reading, &self.failed).await?;
             }
             let ends = self.bus.ends(&topics::ours()).await?;
             if ends == before {
@@ -303,18 +302,9 @@ impl Service {
     /// When a part fails meanwhile.
     pub async fn settle_decisions(&self) -> Result<()> {
         for reading in &self.deciding {
-            self.wait_for(reading).await?;
+            caught_up(&self.bus, reading, &self.failed).await?;
         }
         Ok(())
-    }
-
-    async fn wait_for(&self, reading: &Reading) -> Result<()> {
-        let what = format!("{} has read everything", reading.progress.name());
-        wait_until(&what, &self.failed, async || {
-            let ends = self.bus.ends(&reading.filter).await?;
-            Ok(reading.progress.lag(&ends) == 0)
-        })
-        .await
     }
 
     /// Comes back when a part has failed, with the reason.
@@ -346,8 +336,10 @@ impl Service {
             }
         }
         self.tap.stop().await;
-        // The metrics' task held the other reference.
-        if let Some(broker) = self.broker.take().and_then(Arc::into_inner) {
+        let Service { broker, bus, door, tap, sequencer, .. } = self;
+        // Whoever speaks to the broker goes before it, so that nobody complains that it is gone.
+        drop((bus, door, tap, sequencer));
+        if let Some(broker) = broker.and_then(Arc::into_inner) {
             broker.shutdown().await;
         }
         first_error.map_or(Ok(()), Err)
@@ -382,27 +374,31 @@ impl Supervisor {
     fn until(&self, part: &'static str, work: impl Future<Output = Result<()>> + Send + 'static, mut stop: watch::Receiver<bool>) -> (&'static str, JoinHandle<Result<()>>) {
         self.run(part, async move {
             tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => Ok(()),
+                () = asked_to_stop(&mut stop) => Ok(()),
                 ended = work => ended,
             }
         })
     }
 }
 
-/// Waits until `done`, or until a part fails.
-async fn wait_until(what: &str, failed: &watch::Receiver<Option<String>>, done: impl AsyncFn() -> Result<bool>) -> Result<()> {
-    let mut asked = tokio::time::Instant::now();
-    while !done().await? {
+/// Waits until a reader has read everything that was on the bus when it was looked at last, or until a part fails.
+async fn caught_up(bus: &Bus, reading: &Reading, failed: &watch::Receiver<Option<String>>) -> Result<()> {
+    let mut told = tokio::time::Instant::now();
+    loop {
+        let ends = bus.ends(&reading.filter).await?;
+        let lag = reading.progress.lag(&ends);
+        if lag == 0 {
+            return Ok(());
+        }
         if let Some(reason) = failed.borrow().as_ref() {
             bail!("{reason}");
         }
-        if asked.elapsed() > PATIENCE {
-            info!("still waiting until {what}");
-            asked = tokio::time::Instant::now();
+        if told.elapsed() > PATIENCE {
+            info!(part = reading.progress.name(), lag, "still catching up");
+            told = tokio::time::Instant::now();
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    Ok(())
 }
 
 /// The graph of this city: `<home>/city.yaml`, or the one that ships.
@@ -452,7 +448,7 @@ async fn observe(parts: Arc<Parts>, tap: Arc<Tap>, broker: Option<Arc<Broker>>) 
 async fn fold(seen: DedupIndex, mut reader: bus::TapReader, progress: Progress, mut stop: watch::Receiver<bool>) -> Result<()> {
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stopped| *stopped) => return Ok(()),
+            () = asked_to_stop(&mut stop) => return Ok(()),
             chunk = reader.recv() => {
                 let Some(chunk) = chunk else { return Ok(()) };
                 seen.observe(&chunk)?;
@@ -466,7 +462,7 @@ async fn fold(seen: DedupIndex, mut reader: bus::TapReader, progress: Progress, 
 async fn feed(hub: Arc<StreamHub>, mut reader: bus::TapReader, mut stop: watch::Receiver<bool>) -> Result<()> {
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stopped| *stopped) => return Ok(()),
+            () = asked_to_stop(&mut stop) => return Ok(()),
             chunk = reader.recv() => {
                 let Some(chunk) = chunk else { return Ok(()) };
                 hub.publish_rows((chunk.topic.to_string(), chunk.partition), chunk.first_offset, chunk.next_offset, &chunk.rows);

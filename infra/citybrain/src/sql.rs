@@ -33,7 +33,7 @@ pub async fn run(context: &Invocation, args: SqlArgs) -> Result<Ended> {
             print(&lake, &query, as_of, format, &mut file).await?;
         }
         None if format == Format::Parquet => bail!("Parquet wants --out FILE"),
-        None => print(&lake, &query, as_of, format, &mut std::io::stdout().lock()).await?,
+        None => print(&lake, &query, as_of, format, &mut std::io::BufWriter::new(std::io::stdout())).await?,
     }
     Ok(Ended::Done)
 }
@@ -82,7 +82,7 @@ async fn prompt(lake: &Lake, history: &Path, as_of: Option<AsOf>, format: Format
                     continue;
                 }
                 let _ = editor.add_history_entry(query.trim_end());
-                if let Err(error) = print(lake, query.trim_end().trim_end_matches(';'), as_of.clone(), format, &mut std::io::stdout().lock()).await {
+                if let Err(error) = print(lake, query.trim_end().trim_end_matches(';'), as_of.clone(), format, &mut std::io::BufWriter::new(std::io::stdout())).await {
                     eprintln!("{error:#}");
                 }
                 query.clear();

@@ -82,12 +82,12 @@ fn take(registry: &Registry, name: &str, text: &str) -> Result<Option<Registry>,
     if with.types().count() == registry.types().count() {
         return Ok(None);
     }
-    match with.types().find(|def| registry.get(&def.event_type).is_none()) {
-        Some(def) if !def.topic.starts_with("raw.") => {
-            Err(format!("{name}: topic {:?} must begin with raw.: the others are written by the brain itself", def.topic))
-        }
-        _ => Ok(Some(with)),
+    let mut added = with.types().filter(|def| registry.get(&def.event_type).is_none());
+    if let Some(def) = added.find(|def| !def.topic.starts_with("raw.")) {
+        return Err(format!("{name}: topic {:?} must begin with raw.: the others are written by the brain itself", def.topic));
     }
+    drop(added);
+    Ok(Some(with))
 }
 
 fn read_files(dir: &Path) -> Result<BTreeMap<String, String>> {

@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 
 pub use day::Day;
 pub use geography::{DISTRICTS, District};
-pub use readings::{Property, Station};
+pub use readings::Station;
 pub use story::{Fault, Planted, Truth};
 
 /// How large a city and how dense its readings.

@@ -82,10 +82,10 @@ pub async fn gather(service: &Service, home: &Home, args: &DemoArgs, tally: Tall
     }
     let alerts = lake::rows(
         lake,
-        "SELECT alert_key, alert, scenario, min(level) AS level, CAST(min(onset) AS VARCHAR) AS onset, CAST(min(\"at\") AS VARCHAR) AS raised, \
+        "SELECT * FROM (SELECT alert_key, alert, scenario, min(level) AS level, min(id) AS first, CAST(min(onset) AS VARCHAR) AS onset, CAST(min(\"at\") AS VARCHAR) AS raised, \
          first_value(headline_zh ORDER BY id) AS headline_zh, first_value(headline_en ORDER BY id) AS headline_en, \
          last_value(state ORDER BY id) AS state, max(evidence_count) AS evidence \
-         FROM silver.alert_transition GROUP BY alert_key, alert, scenario ORDER BY min(level), min(id)",
+         FROM silver.alert_transition GROUP BY alert_key, alert, scenario) ORDER BY level, first",
     )
     .await?;
     let planted = match args.real {

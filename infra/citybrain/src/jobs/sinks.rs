@@ -8,10 +8,11 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use bus::{Outgoing, Producer};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use lakehouse::{Lake, TableName, Txn};
-use pipelines::{BoxError, DeltaTarget, EpochOutput, KafkaTarget};
+use pipelines::{BoxError, EpochOutput};
 use schemas::Event;
+use serde_json::Value;
 
 /// Epochs that are written to `ops.epoch` together.
 const EPOCHS_TOGETHER: usize = 256;
@@ -52,30 +53,31 @@ impl pipelines::Sink for Both<'_> {
 
 /// Rows as events of a topic.
 pub struct KafkaSink {
-    producer: Producer,
-    source: String,
-    target: KafkaTarget,
+    /// Writes them.
+    pub producer: Producer,
+    /// CloudEvents source of the job's events.
+    pub source: String,
+    /// Where they go.
+    pub topic: String,
+    /// Their type.
+    pub event_type: String,
+    /// The column that is the partition key.
+    pub key_column: Option<String>,
 }
 
 impl KafkaSink {
-    /// A sink of a job.
-    pub fn new(producer: Producer, job: &str, target: KafkaTarget) -> KafkaSink {
-        KafkaSink { producer, source: format!("citybrain/jobs/{job}"), target }
-    }
-
     async fn take(&mut self, output: &EpochOutput) -> Result<()> {
         let mut records = Vec::with_capacity(output.rows.num_rows());
         for row in 0..output.rows.num_rows() {
-            let data = output.json(row);
-            let mut event = Event::new(output.ids[row].clone(), self.source.clone(), self.target.event_type.clone());
-            event.time = output.times[row].and_then(DateTime::<Utc>::from_timestamp_micros);
+            let mut event = Event::new(output.ids[row].clone(), self.source.clone(), self.event_type.clone());
+            event.time = output.times[row];
             event.recorded_time = Some(Utc::now());
-            event.partition_key = self.target.key.as_ref().and_then(|key| data.get(key)).and_then(|key| key.as_str()).map(str::to_owned);
-            records.push(event.with_json(&data).to_kafka());
+            event.partition_key = self.key_column.as_ref().and_then(|key| pipelines::text_of(&output.rows, key, row));
+            records.push(event.with_json(&Value::Object(pipelines::row_to_json(&output.rows, row))).to_kafka());
         }
-        let outgoing: Vec<_> = records.iter().map(|record| Outgoing { topic: &self.target.topic, record, timestamp_ms: None }).collect();
+        let outgoing: Vec<_> = records.iter().map(|record| Outgoing { topic: &self.topic, record, timestamp_ms: None }).collect();
         for sent in self.producer.send_all(&outgoing).await? {
-            sent.with_context(|| format!("could not write to {}", self.target.topic))?;
+            sent.with_context(|| format!("could not write to {}", self.topic))?;
         }
         Ok(())
     }
@@ -83,17 +85,15 @@ impl KafkaSink {
 
 /// Rows as rows of a table.
 pub struct DeltaSink {
-    lake: Lake,
-    table: TableName,
-    app_id: String,
+    /// The lake.
+    pub lake: Lake,
+    /// The table.
+    pub table: TableName,
+    /// Whose epochs the commits count.
+    pub app_id: String,
 }
 
 impl DeltaSink {
-    /// A sink of a job.
-    pub fn new(lake: Lake, job: &str, target: &DeltaTarget) -> DeltaSink {
-        DeltaSink { lake, table: TableName::new(target.schema.as_str(), target.table.as_str()), app_id: format!("job/{job}") }
-    }
-
     async fn take(&mut self, output: &EpochOutput) -> Result<()> {
         if output.rows.num_rows() > 0 {
             let txn = Txn { app_id: self.app_id.clone(), version: i64::try_from(output.epoch)? };
@@ -162,7 +162,7 @@ impl SideTables {
             number,
             rows: output.rows.num_rows() as i64,
             late: output.late.num_rows() as i64,
-            watermark_us: output.watermark_us,
+            watermark_us: output.watermark.map(|watermark| watermark.timestamp_micros()),
             positions: serde_json::Value::Object(positions).to_string(),
             at_us: Utc::now().timestamp_micros(),
         });

@@ -19,7 +19,7 @@ pub const JOURNAL_SOURCE: &str = "citybrain/journal";
 /// Extension that carries the digest of the journal up to and including the record, in hex.
 pub const CHAIN_EXTENSION: &str = "chain";
 /// The setting whose value is the text of the graph; always the journal's first record.
-pub const GRAPH_SETTING: &str = "graph";
+const GRAPH_SETTING: &str = "graph";
 
 /// How far ahead of the wall clock an event may claim to be and still be believed, µs; the doors use the same day.
 const AHEAD_US_MAX: i64 = schemas::limits::EVENT_TIME_AHEAD_SECS_MAX * 1_000_000;

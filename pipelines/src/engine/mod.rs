@@ -1,0 +1,17 @@
+//! The engine: epochs over what has arrived, window state, and what an epoch gives.
+
+pub(crate) mod buffer;
+pub(crate) mod decode;
+pub(crate) mod epoch;
+pub(crate) mod epoch_log;
+pub(crate) mod frame;
+pub(crate) mod home;
+pub(crate) mod ids;
+pub(crate) mod late;
+pub(crate) mod latch;
+pub(crate) mod planner;
+pub(crate) mod saved_job;
+pub(crate) mod snapshot;
+pub(crate) mod stages;
+pub(crate) mod state;
+pub(crate) mod work;

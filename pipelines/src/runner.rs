@@ -1,0 +1,361 @@
+//! Runs one job: chunks in, epochs out.
+//!
+//! An epoch goes through four steps, and after a crash between any two of them it is gone through again with the same
+//! ranges, the same state before it, and so the same output under the same number:
+//!
+//! 1. its plan is written down durably;
+//! 2. its output is computed from the planned rows and the state before;
+//! 3. the sink takes the output;
+//! 4. the state after it becomes the durable one.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use chrono::{DateTime, Utc};
+use datafusion::error::DataFusionError;
+use tracing::{debug, info};
+
+use crate::chunk::Chunk;
+use crate::config::{RunnerConfig, Step};
+use crate::engine::buffer::{self, Buffer};
+use crate::engine::epoch::Plan;
+use crate::engine::epoch_log::EpochLog;
+use crate::engine::home::Home;
+use crate::engine::planner::{Facts, Silence};
+use crate::engine::state::{Partition, State};
+use crate::engine::work::Worker;
+use crate::engine::{saved_job, snapshot};
+use crate::error::RunError;
+use crate::job::Job;
+use crate::output::{EpochOutput, Positions, Sink, moment};
+
+/// Whether a chunk was taken.
+#[derive(Debug, Clone)]
+pub enum Push {
+    /// It was, or was passed over because its rows are known already.
+    Taken,
+    /// It was not: run epochs first, then push it again.
+    Full(Chunk),
+}
+
+/// What a poll did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Epochs that are done.
+    pub epochs: u64,
+    /// Rows read by them.
+    pub rows_in: u64,
+    /// Rows given by them.
+    pub rows_out: u64,
+    /// Late rows among those read.
+    pub rows_late: u64,
+    /// Whether an epoch that was planned before a crash waits for its rows to be pushed again.
+    pub waiting: bool,
+}
+
+/// A running job.
+#[derive(Debug)]
+pub struct Runner {
+    worker: Worker,
+    /// The job as its file says it now, when an epoch of an older one is still to be finished.
+    next_job: Option<Job>,
+    digest: String,
+    config: RunnerConfig,
+    home: Home,
+    log: EpochLog,
+    state: State,
+    buffer: Buffer,
+    assigned: BTreeSet<Partition>,
+    silence: Silence,
+    planned: Option<Plan>,
+    offered: Option<(EpochOutput, State)>,
+    stopped: bool,
+}
+
+impl Runner {
+    /// Opens a job on its state directory, which it makes if need be and holds alone.
+    pub fn open(job: Job, state_dir: &Path, config: RunnerConfig) -> Result<Runner, RunError> {
+        let home = Home::hold(state_dir, job.name())?;
+        let (mut state, shape) = match snapshot::read(&home.snapshot(), job.name())? {
+            Some((state, shape)) => (state, Some(shape)),
+            None => (State::default(), None),
+        };
+        if let Some(what) = shape.and_then(|shape| shape.difference(&job.shape(), &state)) {
+            return Err(RunError::OtherShape { job: job.name().to_owned(), what });
+        }
+        let (log, planned) = EpochLog::open(home.epoch_log(), job.name(), state.epoch)?;
+        let digest = job.digest();
+        let (job, next_job) = match &planned {
+            Some(plan) if plan.digest != digest => (saved_job::read(&home.saved_job(), job.name())?, Some(job)),
+            _ => {
+                saved_job::write(&home.saved_job(), &job)?;
+                (job, None)
+            }
+        };
+        let worker = ready(job, &config, state.epoch)?;
+        if let Some(stage) = &worker.stages.windows
+            && let Err(what) = snapshot::adopt(&mut state, &stage.state_schema)
+        {
+            return Err(RunError::OtherShape { job: worker.job.name().to_owned(), what });
+        }
+        info!(job = worker.job.name(), epoch = state.epoch, windows = state.windows.len(), planned = planned.is_some(), "opened job");
+        let digest = worker.job.digest();
+        Ok(Runner {
+            worker,
+            next_job,
+            digest,
+            config,
+            home,
+            log,
+            state,
+            buffer: Buffer::default(),
+            assigned: BTreeSet::new(),
+            silence: Silence::default(),
+            planned,
+            offered: None,
+            stopped: false,
+        })
+    }
+
+    /// Drops all that a job has left in its state directory. It then begins anew, from where it is first pushed to.
+    pub fn reset(job: &str, state_dir: &Path) -> Result<(), RunError> {
+        Home::hold(state_dir, job)?.clear()
+    }
+
+    /// The job.
+    pub fn job(&self) -> &Job {
+        self.next_job.as_ref().unwrap_or(&self.worker.job)
+    }
+
+    /// The last epoch that is done.
+    pub fn epoch(&self) -> u64 {
+        self.state.epoch
+    }
+
+    /// How far event time has come.
+    pub fn watermark(&self) -> Option<DateTime<Utc>> {
+        self.state.watermark.and_then(moment)
+    }
+
+    /// Windows that are open.
+    pub fn open_windows(&self) -> usize {
+        self.state.windows.len()
+    }
+
+    /// Rows that wait for an epoch.
+    pub fn buffered_rows(&self) -> usize {
+        self.buffer.rows()
+    }
+
+    /// Says that a partition exists, so that the watermark waits for it even before its first row. Partitions that are
+    /// not announced are known from their first chunk on.
+    pub fn assign(&mut self, topic: &str, partition: i32) {
+        self.assigned.insert((topic.to_owned(), partition));
+    }
+
+    /// The next offset to push, for each partition that has been read from. After opening this is where to read on.
+    pub fn positions(&self) -> Positions {
+        let done = self.state.partitions.iter().map(|(partition, progress)| (partition.clone(), progress.next));
+        let mut positions: Positions = done.filter(|(_, next)| *next > 0).collect();
+        for partition in self.buffer.partitions() {
+            positions.insert(partition.clone(), self.next_of(partition));
+        }
+        positions
+    }
+
+    fn next_of(&self, partition: &Partition) -> i64 {
+        let done = self.state.partitions.get(partition).map_or(0, |progress| progress.next);
+        self.buffer.next_of(partition).map_or(done, |next| next.max(done))
+    }
+
+    /// Takes a chunk in, or gives it back when too much waits already.
+    pub fn push(&mut self, chunk: Chunk) -> Result<Push, RunError> {
+        let partition = (chunk.topic.to_string(), chunk.partition);
+        let wrong = |what: String| RunError::Rows {
+            job: self.worker.job.name().to_owned(),
+            topic: partition.0.clone(),
+            partition: partition.1,
+            what,
+        };
+        if !self.worker.job.topics().contains(&partition.0) {
+            return Err(wrong(format!("the job reads {}", self.worker.job.topics().join(", "))));
+        }
+        chunk.check().map_err(wrong)?;
+        if !self.has_room(&partition, chunk.first_offset) {
+            return Ok(Push::Full(chunk));
+        }
+        self.assigned.insert(partition.clone());
+        // What lies behind an epoch of the old job is for the new one, which may read other types of event.
+        let (chunk, later) = match &self.next_job {
+            Some(_) => chunk.split(self.planned_end(&partition)),
+            None => (Some(chunk), None),
+        };
+        if let Some(chunk) = chunk.and_then(|chunk| chunk.from_offset(self.next_of(&partition))) {
+            let columns = bronze_columns(&chunk.rows);
+            let narrow = buffer::only(chunk, self.worker.job.event_types(), &columns);
+            self.buffer.push(narrow.map_err(|error| self.engine("sort rows by event type", self.state.epoch + 1, error))?);
+        }
+        Ok(later.map_or(Push::Taken, Push::Full))
+    }
+
+    /// Where the range of a partition ends in the epoch that is planned.
+    fn planned_end(&self, partition: &Partition) -> i64 {
+        let ranges = self.planned.iter().flat_map(|plan| &plan.ranges);
+        ranges.filter(|range| range.partition() == *partition).map(|range| range.to).next().unwrap_or(0)
+    }
+
+    /// A partition that has less than its share always finds room, and so does what a planned epoch waits for: one
+    /// partition's backlog never keeps the others out.
+    fn has_room(&self, partition: &Partition, offset: i64) -> bool {
+        let full = self.buffer.rows() >= self.config.buffer_rows_max || self.buffer.bytes() >= self.config.buffer_bytes_max;
+        let partitions = self.known().len().max(1);
+        let share = self.config.buffer_rows_max / partitions;
+        let wanted = self.next_of(partition).max(offset) < self.planned_end(partition);
+        !full || wanted || self.buffer.rows_of(partition) < share
+    }
+
+    fn known(&self) -> BTreeSet<Partition> {
+        self.state.partitions.keys().chain(&self.assigned).cloned().collect()
+    }
+
+    /// Runs epochs until nothing waits.
+    pub async fn poll<S: Sink>(&mut self, now: DateTime<Utc>, sink: &mut S) -> Result<Progress, RunError> {
+        self.guarded(now, false, sink).await
+    }
+
+    /// Runs epochs until nothing waits, then one more in which the source has ended: every window closes, and rows that
+    /// are pushed afterwards are late. Does nothing of it while `waiting`.
+    pub async fn close_all<S: Sink>(&mut self, now: DateTime<Utc>, sink: &mut S) -> Result<Progress, RunError> {
+        self.guarded(now, true, sink).await
+    }
+
+    async fn guarded<S: Sink>(&mut self, now: DateTime<Utc>, end: bool, sink: &mut S) -> Result<Progress, RunError> {
+        if self.stopped {
+            return Err(RunError::Stopped { job: self.worker.job.name().to_owned() });
+        }
+        let result = self.epochs(now, end, sink).await;
+        // A sink that refuses is asked again; after anything else the files may be ahead of the memory.
+        self.stopped = matches!(&result, Err(error) if !matches!(error, RunError::Sink { .. }));
+        result
+    }
+
+    async fn epochs<S: Sink>(&mut self, now: DateTime<Utc>, end: bool, sink: &mut S) -> Result<Progress, RunError> {
+        self.silence.listen(now, &self.known(), &self.buffer, self.config.idle_after);
+        let (mut progress, mut ended) = (Progress::default(), false);
+        loop {
+            let plan = match &self.planned {
+                Some(plan) => plan.clone(),
+                None => match self.plan(now, false)?.or(if end && !ended { self.plan(now, true)? } else { None }) {
+                    Some(plan) => plan,
+                    None => return Ok(progress),
+                },
+            };
+            ended |= plan.ended;
+            if self.offered.is_none() {
+                let Some(rows) = self.rows_of(&plan) else {
+                    return Ok(Progress { waiting: true, ..progress });
+                };
+                progress.rows_in += rows.iter().map(|rows| rows.num_rows() as u64).sum::<u64>();
+                self.compute(&plan, rows).await?;
+            }
+            let Some((output, _)) = &self.offered else { unreachable!("the output was computed just now") };
+            progress.rows_out += output.rows.num_rows() as u64;
+            progress.rows_late += output.late.num_rows() as u64;
+            let refused = |source| RunError::Sink { job: output.job.clone(), epoch: output.epoch, source };
+            sink.take(output).await.map_err(refused)?;
+            self.step(Step::OutputTaken)?;
+            self.commit(&plan)?;
+            progress.epochs += 1;
+        }
+    }
+
+    /// Plans the next epoch and writes the plan down.
+    fn plan(&mut self, now: DateTime<Utc>, ended: bool) -> Result<Option<Plan>, RunError> {
+        let known = self.known();
+        let facts = Facts {
+            job: self.worker.job.name(),
+            digest: &self.digest,
+            now,
+            known: &known,
+            buffer: &self.buffer,
+            silence: &self.silence,
+            state: &self.state,
+            config: &self.config,
+        };
+        let Some(plan) = facts.plan(ended) else { return Ok(None) };
+        self.log.append(&plan)?;
+        self.planned = Some(plan.clone());
+        self.step(Step::PlanWritten)?;
+        Ok(Some(plan))
+    }
+
+    /// The rows of the planned ranges in their order, or nothing while some have not been pushed yet.
+    fn rows_of(&self, plan: &Plan) -> Option<Vec<RecordBatch>> {
+        let there = plan.ranges.iter().all(|range| range.to <= range.from || self.buffer.next_of(&range.partition()).is_some_and(|next| next >= range.to));
+        there.then(|| plan.ranges.iter().flat_map(|range| self.buffer.before(&range.partition(), range.to)).collect())
+    }
+
+    async fn compute(&mut self, plan: &Plan, rows: Vec<RecordBatch>) -> Result<(), RunError> {
+        let worked = self.worker.work(plan, &rows, &self.state).await;
+        let (output, state) = worked.map_err(|error| self.engine("compute its output", plan.epoch, error))?;
+        let job = || self.worker.job.name().to_owned();
+        let (bytes, keys) = (state.bytes(), state.latch.len());
+        if bytes > self.config.state_bytes_max {
+            return Err(RunError::StateTooLarge { job: job(), bytes, limit: self.config.state_bytes_max });
+        }
+        if keys > self.config.latch_keys_max {
+            return Err(RunError::LatchTooLarge { job: job(), keys, limit: self.config.latch_keys_max });
+        }
+        self.offered = Some((output, state));
+        self.step(Step::OutputComputed)
+    }
+
+    /// Makes the state after the epoch the durable one.
+    fn commit(&mut self, plan: &Plan) -> Result<(), RunError> {
+        let Some((output, state)) = self.offered.take() else { unreachable!("an epoch is committed after its output was taken") };
+        assert_eq!(state.epoch, self.state.epoch + 1, "epochs are counted without gaps");
+        snapshot::write(&self.home.snapshot(), self.worker.job.name(), &self.worker.job.shape(), &state)?;
+        self.state = state;
+        self.planned = None;
+        plan.ranges.iter().for_each(|range| self.buffer.drop_before(&range.partition(), range.to));
+        debug!(job = output.job, epoch = output.epoch, rows = output.rows.num_rows(), late = output.late.num_rows(), "epoch done");
+        self.step(Step::SnapshotWritten)?;
+        self.log.trim()?;
+        match self.next_job.take() {
+            Some(job) => self.change_job(job),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on with the job as its file says it now.
+    fn change_job(&mut self, job: Job) -> Result<(), RunError> {
+        saved_job::write(&self.home.saved_job(), &job)?;
+        self.worker = ready(job, &self.config, self.state.epoch)?;
+        self.digest = self.worker.job.digest();
+        Ok(())
+    }
+
+    fn step(&self, step: Step) -> Result<(), RunError> {
+        match &self.config.hook {
+            Some(hook) if hook(step) => Err(RunError::Interrupted(step)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn engine(&self, what: &'static str, epoch: u64, source: DataFusionError) -> RunError {
+        RunError::Engine { job: self.worker.job.name().to_owned(), epoch, what, source }
+    }
+}
+
+fn ready(job: Job, config: &RunnerConfig, epoch: u64) -> Result<Worker, RunError> {
+    let name = job.name().to_owned();
+    let failed = |source| RunError::Engine { job: name, epoch, what: "prepare its plans", source };
+    Worker::new(job, config.lanes.min(crate::limits::LANES_MAX), config.batch_rows).map_err(failed)
+}
+
+/// The bronze columns that a job may read.
+fn bronze_columns(rows: &RecordBatch) -> Vec<usize> {
+    let names = ["topic", "partition", "offset", "kafka_time", "key", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "recorded_time", "data"];
+    names.iter().filter_map(|name| rows.schema().index_of(name).ok()).collect()
+}

@@ -1,0 +1,159 @@
+//! From a checked query to one analyzed DataFusion plan.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use datafusion::catalog::MemTable;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use futures::FutureExt;
+
+use crate::functions;
+use crate::sql::fault::Fault;
+use crate::sql::refuse::Marks;
+use crate::sql::rewrite;
+use crate::sql::script::Script;
+use crate::sql::split::{self, Split};
+use crate::sql::tables::Tables;
+use crate::sql::types;
+
+/// A session with the dialect's functions. Results do not depend on `lanes` or `batch_rows`; speed does.
+pub(crate) fn session(lanes: usize, batch_rows: usize) -> SessionContext {
+    let mut config = SessionConfig::new().with_target_partitions(lanes.max(1)).with_batch_size(batch_rows.max(1));
+    let options = config.options_mut();
+    options.sql_parser.collect_spans = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    let session = SessionContext::new_with_config(config);
+    functions::register(&session);
+    session
+}
+
+/// Plans the query of a job and cuts it where the windows are.
+pub(crate) fn plan(script: &Script, tables: &Tables, lookups: &[RecordBatch], marks: &Marks, session: &SessionContext) -> Result<Split, Fault> {
+    let faulty = |error: DataFusionError| Fault::planner(marks.query, &error);
+    register(tables, lookups, session).map_err(faulty)?;
+    let state = session.state();
+    let query = Statement::Statement(Box::new(SqlStatement::Query(script.insert.query.clone())));
+    let planned = state.statement_to_plan(query).now_or_never().expect("tables in memory are found without waiting");
+    let planned = planned.map_err(faulty)?;
+    check_volatility(&planned, marks)?;
+    let analyzed = state.analyzer().execute_and_check(planned, state.config_options(), |_, _| {}).map_err(faulty)?;
+    let plan = rewrite::total(analyzed).map_err(faulty)?;
+    let plan = to_sink(plan, tables, marks)?;
+    split::split(plan, tables, marks)
+}
+
+fn register(tables: &Tables, lookups: &[RecordBatch], session: &SessionContext) -> Result<()> {
+    let stream = MemTable::try_new(tables.source.schema(), vec![vec![]])?;
+    session.register_table(bare(&tables.source.name), Arc::new(stream))?;
+    for (table, rows) in tables.lookups.iter().zip(lookups) {
+        let lookup = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?;
+        session.register_table(bare(&table.name), Arc::new(lookup))?;
+    }
+    Ok(())
+}
+
+fn bare(name: &str) -> datafusion::common::TableReference {
+    datafusion::common::TableReference::bare(name)
+}
+
+/// Lists such as `REFUSED` know names; this knows what the functions say of themselves.
+fn check_volatility(plan: &LogicalPlan, marks: &Marks) -> Result<(), Fault> {
+    let mut found = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarFunction(call) = expr
+                    && call.func.signature().volatility != Volatility::Immutable
+                {
+                    found.get_or_insert(call.func.name().to_owned());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    walked.map_err(|error| Fault::planner(marks.query, &error))?;
+    match found {
+        None => Ok(()),
+        Some(name) => {
+            let fault = Fault::new(marks.call(&name, &[]), format!("{name}() differs from run to run, so the result could not be recomputed"));
+            Err(fault.hint("use what the events themselves say"))
+        }
+    }
+}
+
+/// Casts the columns of the SELECT to those that the sink declares.
+fn to_sink(plan: LogicalPlan, tables: &Tables, marks: &Marks) -> Result<LogicalPlan, Fault> {
+    let declared = &tables.sink.columns;
+    let given = plan.schema().columns();
+    if !declared.is_empty() && declared.len() != given.len() {
+        let fault = Fault::new(marks.query, format!("the SELECT gives {} columns, the sink has {}", given.len(), declared.len()));
+        return Err(fault.hint(format!("the sink's columns are {}", names(declared.iter().map(|column| column.0.as_str())))));
+    }
+    let mut columns = Vec::with_capacity(given.len());
+    for (index, column) in given.iter().enumerate() {
+        let data_type = plan.schema().field(index).data_type();
+        let (name, wanted) = match declared.get(index) {
+            Some((name, wanted)) => (name.clone(), wanted.clone()),
+            None => (column.name.clone(), plain_text(data_type)),
+        };
+        if column.name != name {
+            let fault = Fault::new(marks.query, format!("column {} of the SELECT is {}, the sink's is {name}", index + 1, column.name));
+            return Err(fault.hint(format!("write ... AS {name}, or put the columns into the sink's order")));
+        }
+        if !fits(data_type, &wanted) {
+            let message = format!("column {name} is {}, the sink's is {}", types::name(data_type), types::name(&wanted));
+            return Err(Fault::new(marks.query, message).hint("declare the sink's column with that type, or convert it in the SELECT"));
+        }
+        let expr = Expr::Column(column.clone());
+        columns.push(match *data_type == wanted {
+            true => expr.alias(name),
+            false => datafusion::logical_expr::try_cast(expr, wanted).alias(name),
+        });
+    }
+    for (name, at) in &tables.sink.named {
+        if !given.iter().any(|column| column.name == *name) {
+            let fault = Fault::new(*at, format!("the sink has no column {name}"));
+            return Err(fault.hint(format!("its columns are {}", names(given.iter().map(|column| column.name.as_str())))));
+        }
+    }
+    let projected = datafusion::logical_expr::LogicalPlanBuilder::from(plan).project(columns);
+    projected.and_then(|builder| builder.build()).map_err(|error| Fault::planner(marks.query, &error))
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Views of text are for computing; what leaves is plain text.
+fn plain_text(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        other => other.clone(),
+    }
+}
+
+/// Whether values of one type can be written to a column of another without changing what they say.
+fn fits(given: &DataType, wanted: &DataType) -> bool {
+    let integer = |data_type: &DataType| data_type.is_integer();
+    given == wanted
+        || *given == DataType::Null
+        || (integer(given) && (integer(wanted) || *wanted == DataType::Float64))
+        || (given.is_floating() && *wanted == DataType::Float64)
+        || (given.is_string() && wanted.is_string())
+        || matches!((given, wanted), (DataType::Timestamp(_, _), DataType::Timestamp(_, _)))
+        || match (given, wanted) {
+            (DataType::List(given), DataType::List(wanted)) => fits(given.data_type(), wanted.data_type()),
+            (DataType::Struct(given), DataType::Struct(wanted)) => {
+                given.len() == wanted.len()
+                    && given.iter().zip(wanted).all(|(given, wanted)| given.name() == wanted.name() && fits(given.data_type(), wanted.data_type()))
+            }
+            _ => false,
+        }
+}

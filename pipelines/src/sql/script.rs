@@ -1,0 +1,245 @@
+//! The statements of a job file as they are written: `CREATE TABLE` in the engine's dialect and one `INSERT`.
+
+use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
+use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType as SqlType, Expr, Ident, Interval, Query, Spanned, Value};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
+
+use crate::functions::width_us;
+use crate::limits::SQL_BYTES_MAX;
+use crate::sql::fault::Fault;
+
+/// A whole job file.
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    pub(crate) tables: Vec<Create>,
+    pub(crate) insert: Insert,
+}
+
+/// `CREATE TABLE`.
+#[derive(Debug, Clone)]
+pub(crate) struct Create {
+    pub(crate) name: String,
+    pub(crate) at: Location,
+    pub(crate) columns: Vec<ColumnDef>,
+    pub(crate) watermark: Option<Watermark>,
+    pub(crate) options: Vec<SqlOption>,
+}
+
+/// A column, and what it is read from when that is not the event's data.
+#[derive(Debug, Clone)]
+pub(crate) struct ColumnDef {
+    pub(crate) name: String,
+    pub(crate) at: Location,
+    pub(crate) sql_type: SqlType,
+    pub(crate) metadata: Option<(String, Location)>,
+}
+
+/// `WATERMARK FOR column AS column - INTERVAL '...'`.
+#[derive(Debug, Clone)]
+pub(crate) struct Watermark {
+    pub(crate) column: String,
+    pub(crate) at: Location,
+    pub(crate) delay_us: i64,
+}
+
+/// `name = 'value'` of a `WITH`.
+#[derive(Debug, Clone)]
+pub(crate) struct SqlOption {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) at: Location,
+}
+
+/// `INSERT INTO name SELECT ...`.
+#[derive(Debug, Clone)]
+pub(crate) struct Insert {
+    pub(crate) into: String,
+    pub(crate) at: Location,
+    pub(crate) query: Box<Query>,
+    pub(crate) query_at: Location,
+}
+
+/// The comment that a job file begins with.
+pub(crate) fn leading_comment(sql: &str) -> String {
+    let lines = sql.lines().map(str::trim).skip_while(|line| line.is_empty());
+    let comment: Vec<&str> = lines.map_while(|line| line.strip_prefix("--")).map(str::trim).collect();
+    comment.join("\n").trim().to_owned()
+}
+
+pub(crate) fn parse(sql: &str) -> Result<Script, Fault> {
+    if sql.len() > SQL_BYTES_MAX {
+        return Err(Fault::nowhere(format!("the file has {} bytes, more than the {SQL_BYTES_MAX} allowed", sql.len())));
+    }
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| Fault::new(error.location, error.message))?;
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+    let (mut tables, mut insert) = (Vec::<Create>::new(), None::<Insert>);
+    loop {
+        while parser.consume_token(&Token::SemiColon) {}
+        let next = parser.peek_token();
+        let at = next.span.start;
+        match next.token {
+            Token::EOF => break,
+            Token::Word(word) if word.keyword == Keyword::CREATE => {
+                let table = create(&mut parser)?;
+                if tables.iter().any(|other| other.name == table.name) {
+                    return Err(Fault::new(table.at, format!("table {} is already there", table.name)));
+                }
+                tables.push(table);
+            }
+            Token::Word(word) if word.keyword == Keyword::INSERT => {
+                if insert.is_some() {
+                    return Err(Fault::new(at, "a second INSERT").hint("one job has one sink: write a file for each"));
+                }
+                insert = Some(insert_into(&mut parser)?);
+            }
+            other => {
+                let fault = Fault::new(at, format!("a job file has CREATE TABLE and INSERT INTO statements, not {other}"));
+                return Err(fault.hint("end each statement with ;"));
+            }
+        }
+    }
+    match insert {
+        Some(insert) => Ok(Script { tables, insert }),
+        None => Err(Fault::nowhere("the job writes nothing").hint("end the file with INSERT INTO sink SELECT ... FROM source")),
+    }
+}
+
+fn insert_into(parser: &mut Parser<'_>) -> Result<Insert, Fault> {
+    parser.expect_keywords(&[Keyword::INSERT, Keyword::INTO]).map_err(Fault::parser)?;
+    let at = parser.peek_token().span.start;
+    let into = identifier(parser)?;
+    let next = parser.peek_token();
+    if next.token == Token::LParen {
+        let fault = Fault::new(next.span.start, "INSERT with a list of columns");
+        return Err(fault.hint("name the columns in the SELECT: they go to the sink's columns in order"));
+    }
+    let query = parser.parse_query().map_err(Fault::parser)?;
+    Ok(Insert { into, at, query, query_at: next.span.start })
+}
+
+fn create(parser: &mut Parser<'_>) -> Result<Create, Fault> {
+    parser.expect_keywords(&[Keyword::CREATE, Keyword::TABLE]).map_err(Fault::parser)?;
+    let at = parser.peek_token().span.start;
+    let mut table = Create { name: identifier(parser)?, at, columns: Vec::new(), watermark: None, options: Vec::new() };
+    if parser.consume_token(&Token::LParen) {
+        while !parser.consume_token(&Token::RParen) {
+            match is_word(parser, "watermark") {
+                true => table.watermark = Some(watermark(parser)?),
+                false => table.columns.push(column(parser)?),
+            }
+            if !parser.consume_token(&Token::Comma) {
+                parser.expect_token(&Token::RParen).map_err(Fault::parser)?;
+                break;
+            }
+        }
+    }
+    parser.expect_keyword(Keyword::WITH).map_err(Fault::parser)?;
+    parser.expect_token(&Token::LParen).map_err(Fault::parser)?;
+    while !parser.consume_token(&Token::RParen) {
+        table.options.push(option(parser)?);
+        if !parser.consume_token(&Token::Comma) {
+            parser.expect_token(&Token::RParen).map_err(Fault::parser)?;
+            break;
+        }
+    }
+    Ok(table)
+}
+
+fn column(parser: &mut Parser<'_>) -> Result<ColumnDef, Fault> {
+    let at = parser.peek_token().span.start;
+    let name = identifier(parser)?;
+    if name.starts_with("__") {
+        return Err(Fault::new(at, format!("column {name} begins with __, which the engine keeps for itself")));
+    }
+    let sql_type = parser.parse_data_type().map_err(Fault::parser)?;
+    let metadata = match is_word(parser, "metadata") {
+        true => {
+            parser.next_token();
+            parser.expect_keyword(Keyword::FROM).map_err(Fault::parser)?;
+            let at = parser.peek_token().span.start;
+            Some((parser.parse_literal_string().map_err(Fault::parser)?, at))
+        }
+        false => None,
+    };
+    Ok(ColumnDef { name, at, sql_type, metadata })
+}
+
+fn watermark(parser: &mut Parser<'_>) -> Result<Watermark, Fault> {
+    parser.next_token();
+    parser.expect_keyword(Keyword::FOR).map_err(Fault::parser)?;
+    let at = parser.peek_token().span.start;
+    let column = identifier(parser)?;
+    parser.expect_keyword(Keyword::AS).map_err(Fault::parser)?;
+    let delay_at = parser.peek_token().span.start;
+    let delay = parser.parse_expr().map_err(Fault::parser)?;
+    let delay_us = match &delay {
+        Expr::Identifier(of) if lower(of) == column => Some(0),
+        Expr::BinaryOp { left, op: BinaryOperator::Minus, right } => match (left.as_ref(), right.as_ref()) {
+            (Expr::Identifier(of), Expr::Interval(interval)) if lower(of) == column => interval_us(interval),
+            _ => None,
+        },
+        _ => None,
+    };
+    let wrong = || {
+        let fault = Fault::new(delay_at, format!("a watermark of {delay}"));
+        fault.hint(format!("write WATERMARK FOR {column} AS {column} - INTERVAL '30 seconds'"))
+    };
+    let delay_us = delay_us.ok_or_else(wrong)?;
+    Ok(Watermark { column, at, delay_us })
+}
+
+fn interval_us(interval: &Interval) -> Option<i64> {
+    let Expr::Value(value) = interval.value.as_ref() else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    let unit = interval.leading_field.as_ref().map(ToString::to_string).unwrap_or_default();
+    let parsed = parse_interval_month_day_nano(format!("{text} {unit}").trim_end()).ok()?;
+    width_us(&ScalarValue::IntervalMonthDayNano(Some(parsed))).ok()
+}
+
+fn option(parser: &mut Parser<'_>) -> Result<SqlOption, Fault> {
+    let key = parser.next_token();
+    let name = match key.token {
+        Token::SingleQuotedString(text) => text,
+        Token::Word(word) => word.value,
+        other => return Err(Fault::new(key.span.start, format!("an option begins with its name, not with {other}"))),
+    };
+    parser.expect_token(&Token::Eq).map_err(Fault::parser)?;
+    let value = parser.next_token();
+    let text = match value.token {
+        Token::SingleQuotedString(text) | Token::Number(text, _) => text,
+        other => {
+            let fault = Fault::new(value.span.start, format!("option {name} is {other}"));
+            return Err(fault.hint(format!("write '{name}' = '...'")));
+        }
+    };
+    Ok(SqlOption { name, value: text, at: key.span.start })
+}
+
+fn identifier(parser: &mut Parser<'_>) -> Result<String, Fault> {
+    parser.parse_identifier().map(|ident| lower(&ident)).map_err(Fault::parser)
+}
+
+fn is_word(parser: &Parser<'_>, expected: &str) -> bool {
+    matches!(parser.peek_token().token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
+}
+
+/// A name as the planner sees it: in lower case unless it is quoted.
+pub(crate) fn lower(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+/// Where a piece of the text begins, or `otherwise` when the parser does not say.
+pub(crate) fn start_of(piece: &impl Spanned, otherwise: Location) -> Location {
+    match piece.span().start {
+        Location { line: 0, .. } => otherwise,
+        known => known,
+    }
+}

@@ -1,0 +1,71 @@
+//! SQL types of the dialect and the Arrow types behind them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType};
+use datafusion::sql::sqlparser::tokenizer::Location;
+
+use crate::chunk::timestamp_type;
+use crate::functions::position_type;
+use crate::sql::fault::Fault;
+
+/// The type of a column that is read: a plain value.
+pub(crate) fn plain(sql: &SqlType, at: Location) -> Result<DataType, Fault> {
+    match arrow_type(sql) {
+        Some(DataType::Struct(_) | DataType::List(_)) | None => {
+            let fault = Fault::new(at, format!("a column that is read cannot be {sql}"));
+            Err(fault.hint("write TEXT, INT, BIGINT, DOUBLE, BOOLEAN or TIMESTAMP"))
+        }
+        Some(plain) => Ok(plain),
+    }
+}
+
+/// The type of a column that is written: also structs and arrays.
+pub(crate) fn any(sql: &SqlType, at: Location) -> Result<DataType, Fault> {
+    arrow_type(sql).ok_or_else(|| {
+        Fault::new(at, format!("the dialect has no type {sql}"))
+            .hint("write TEXT, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, POSITION, STRUCT<...> or one of them with []")
+    })
+}
+
+fn arrow_type(sql: &SqlType) -> Option<DataType> {
+    Some(match sql {
+        SqlType::Text | SqlType::Varchar(_) | SqlType::String(_) | SqlType::Char(_) | SqlType::CharacterVarying(_) => DataType::Utf8,
+        SqlType::Int(_) | SqlType::Integer(_) | SqlType::Int4(_) | SqlType::SmallInt(_) => DataType::Int32,
+        SqlType::BigInt(_) | SqlType::Int8(_) => DataType::Int64,
+        SqlType::Double(_) | SqlType::DoublePrecision | SqlType::Float(_) | SqlType::Float8 | SqlType::Real => DataType::Float64,
+        SqlType::Boolean | SqlType::Bool => DataType::Boolean,
+        SqlType::Timestamp(_, _) => timestamp_type(),
+        SqlType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("position") => position_type(),
+        SqlType::Array(ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) => {
+            DataType::List(Arc::new(Field::new_list_field(arrow_type(item)?, true)))
+        }
+        SqlType::Struct(fields, _) => DataType::Struct(
+            fields
+                .iter()
+                .map(|field| Some(Field::new(field.field_name.as_ref()?.value.clone(), arrow_type(&field.field_type)?, true)))
+                .collect::<Option<Fields>>()?,
+        ),
+        _ => return None,
+    })
+}
+
+/// The name of a type as one writes it.
+pub(crate) fn name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "TEXT".to_owned(),
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Timestamp(_, _) => "TIMESTAMP".to_owned(),
+        DataType::List(item) => format!("{}[]", name(item.data_type())),
+        position if *position == position_type() => "POSITION".to_owned(),
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = fields.iter().map(|field| format!("{} {}", field.name(), name(field.data_type()))).collect();
+            format!("STRUCT<{}>", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,7 @@
+//! x
+#[test]
+fn builtin() {
+    for job in pipelines::builtin_jobs() {
+        match job.parse() { Ok(job) => println!("{}", job.explain()), Err(e) => panic!("{e}") }
+    }
+}

@@ -1,0 +1,179 @@
+//! Crashes, damage and change: what a state directory survives, and what it says when it does not.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Log, Memory, Record, builtin, config, push, reading, run, run_to_end};
+use pipelines::{Job, RunError, Runner, RunnerConfig, Step};
+use proptest::prelude::*;
+
+fn two_partitions(seconds: i64) -> Log {
+    let records = |shift: i64| -> Vec<Record> {
+        (0..seconds).map(|second| reading(second + shift, &format!("s{}", second % 5), "level", "m", ((second * 7) % 11) as f64 / 10.0)).collect()
+    };
+    Log([(0, records(0)), (3, records(20))].into())
+}
+
+/// Runs to the end, crashing at the nth time that a step is reached, as often as `crashes` says.
+async fn run_with_crashes(name: &str, log: &Log, at: Step, every: usize) -> Memory {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = Memory::default();
+    let reached = Arc::new(AtomicUsize::new(0));
+    loop {
+        let counter = Arc::clone(&reached);
+        let hook = move |step: Step| step == at && (counter.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every);
+        let config = RunnerConfig { hook: Some(Arc::new(hook)), ..config(2) };
+        let mut runner = Runner::open(builtin(name), folder.path(), config).unwrap();
+        match run_to_end(&mut runner, log, 37, &mut sink).await {
+            Ok(()) => return sink,
+            Err(RunError::Interrupted(step)) => assert_eq!(step, at),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_changes_nothing() {
+    let log = two_partitions(400);
+    for name in ["sensor_1m", "thresholds"] {
+        let undisturbed = run(builtin(name), &log, 37, config(2)).await;
+        assert!(undisturbed.rows().len() > 5);
+        for step in Step::ALL {
+            let crashed = run_with_crashes(name, &log, step, 3).await;
+            assert_eq!(crashed.rows(), undisturbed.rows(), "{name} {step:?}");
+            assert_eq!(crashed.late(), undisturbed.late(), "{name} {step:?}");
+            assert_eq!(crashed.repeated > 0, step == Step::OutputTaken, "{name} {step:?}: the sink sees an epoch again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_planned_epoch_keeps_its_ranges_when_more_has_come() {
+    let log = two_partitions(400);
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = Memory::default();
+    let crash = RunnerConfig { hook: Some(Arc::new(|step| step == Step::OutputTaken)), ..config(1) };
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), crash).unwrap();
+    push(&mut runner, log.chunk(0, 0, 100));
+    push(&mut runner, log.chunk(3, 0, 70));
+    assert!(matches!(runner.poll(common::at(500), &mut sink).await, Err(RunError::Interrupted(Step::OutputTaken))));
+    drop(runner);
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(3)).unwrap();
+    push(&mut runner, log.chunk(0, 0, 400));
+    assert!(runner.poll(common::at(900), &mut sink).await.unwrap().waiting, "partition 3 is missing");
+    push(&mut runner, log.chunk(3, 0, 400));
+    let progress = runner.poll(common::at(900), &mut sink).await.unwrap();
+    assert_eq!((progress.epochs, progress.rows_in, sink.repeated), (2, 800, 1));
+    let ends: Vec<i64> = sink.epochs[&1].positions.values().copied().collect();
+    assert_eq!(ends, [100, 70]);
+}
+
+const EDITED: &str = "rule,scenario,property,unit,side,red,orange,yellow,blue,clear\nother,urban_flooding,level,m,above,,,,0.1,0.05\n";
+
+fn thresholds(csv: &str) -> Job {
+    let builtin = pipelines::builtin_jobs().iter().find(|job| job.name == "thresholds").unwrap();
+    Job::parse("thresholds", builtin.sql, &[("thresholds.csv", csv)]).unwrap()
+}
+
+#[tokio::test]
+async fn an_epoch_that_was_planned_is_finished_by_the_job_that_planned_it() {
+    let log = Log::one((0..10).map(|minute| reading(minute * 60, "s", "level", "m", 1.0)).collect());
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = Memory::default();
+    let crash = RunnerConfig { hook: Some(Arc::new(|step| step == Step::OutputTaken)), ..config(1) };
+    let mut runner = Runner::open(builtin("thresholds"), folder.path(), crash).unwrap();
+    push(&mut runner, log.chunk(0, 0, 5));
+    runner.poll(common::at(900), &mut sink).await.unwrap_err();
+    drop(runner);
+    let mut runner = Runner::open(thresholds(EDITED), folder.path(), config(1)).unwrap();
+    assert!(matches!(runner.push(log.chunk(0, 0, 10)).unwrap(), pipelines::Push::Full(rest) if rest.first_offset == 5));
+    runner.poll(common::at(900), &mut sink).await.unwrap();
+    assert_eq!(sink.repeated, 1);
+    assert!(sink.json().is_empty(), "the job as it was has no rule for this");
+    run_to_end(&mut runner, &log, 10, &mut sink).await.unwrap();
+    assert_eq!(sink.json().len(), 1);
+    assert_eq!(sink.json()[0]["rule"], "other");
+}
+
+#[tokio::test]
+async fn open_windows_are_not_carried_into_another_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    let minute = "INSERT INTO out SELECT count(*) AS n FROM readings GROUP BY tumble(ts, INTERVAL '1 minute')";
+    let mut runner = Runner::open(common::job(minute), folder.path(), config(1)).unwrap();
+    push(&mut runner, Log::one(vec![reading(0, "a", "level", "m", 1.0)]).chunk(0, 0, 1));
+    runner.poll(common::at(9), &mut Memory::default()).await.unwrap();
+    let busy = Runner::open(common::job(minute), folder.path(), config(1)).unwrap_err();
+    assert!(matches!(busy, RunError::Busy { .. }), "{busy}");
+    drop(runner);
+    let hour = minute.replace("1 minute", "1 hour");
+    let error = Runner::open(common::job(&hour), folder.path(), config(1)).unwrap_err();
+    assert!(error.to_string().contains("the window was 1 min, it is 1 h now"), "{error}");
+    let keys = minute.replace("')", "'), station").replace("count(*)", "count(*)");
+    assert!(matches!(Runner::open(common::job(&keys), folder.path(), config(1)), Err(RunError::OtherShape { .. })));
+    let outside = minute.replace("count(*) AS n", "count(*) + 1 AS n");
+    drop(Runner::open(common::job(&outside), folder.path(), config(1)).unwrap());
+    Runner::reset("test", folder.path()).unwrap();
+    let runner = Runner::open(common::job(&hour), folder.path(), config(1)).unwrap();
+    assert_eq!((runner.epoch(), runner.positions().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn damage_is_named_and_a_torn_plan_is_no_damage() {
+    let log = two_partitions(300);
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).unwrap();
+    push(&mut runner, log.chunk(0, 0, 200));
+    runner.poll(common::at(400), &mut Memory::default()).await.unwrap();
+    drop(runner);
+    let log_path = folder.path().join("epochs.log");
+    let mut plans = std::fs::read(&log_path).unwrap();
+    plans.extend_from_slice(&[9, 0, 0, 0, 1, 2]);
+    std::fs::write(&log_path, &plans).unwrap();
+    assert_eq!(Runner::open(builtin("sensor_1m"), folder.path(), config(1)).unwrap().epoch(), 1);
+    let path = folder.path().join("state.snapshot");
+    let whole = std::fs::read(&path).unwrap();
+    for at in [0, 20, whole.len() - 1] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x20;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).unwrap_err();
+        assert!(matches!(error, RunError::Damaged { .. }), "byte {at}: {error}");
+    }
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(matches!(Runner::open(builtin("sensor_1m"), folder.path(), config(1)), Err(RunError::Damaged { .. })));
+}
+
+/// Readings of three partitions that are out of order by less than the watermark waits.
+fn any_log() -> impl Strategy<Value = Log> {
+    let record = (0i64..29, 0usize..4, 0usize..2, -50i32..50);
+    let partition = proptest::collection::vec(record, 0..120);
+    proptest::collection::vec(partition, 3).prop_map(|partitions| {
+        let to_record = |(index, (jitter, station, property, value)): (usize, (i64, usize, usize, i32))| {
+            let (property, unit) = [("water_level", "m"), ("gas", "%LEL")][property];
+            reading(index as i64 * 9 + jitter, &format!("s{station}"), property, unit, f64::from(value) / 40.0)
+        };
+        Log((0..).zip(partitions.into_iter().map(|records| records.into_iter().enumerate().map(to_record).collect())).collect())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cuts_and_lanes_do_not_matter(log in any_log(), step in 1usize..50, lanes in 1usize..6, batch_rows in 1usize..200, epoch_rows_max in 1usize..90) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            for name in ["sensor_1m", "thresholds"] {
+                let whole = run(builtin(name), &log, 10_000, config(1)).await;
+                let cut = RunnerConfig { lanes, batch_rows, epoch_rows_max, ..config(1) };
+                let pieces = run(builtin(name), &log, step, cut).await;
+                assert_eq!(pieces.late().len(), 0, "nothing is late");
+                assert_eq!(pieces.rows(), whole.rows());
+                assert_eq!(pieces.json(), whole.json(), "and rows come in the same order");
+                assert!(log.len() == 0 || name == "thresholds" || !whole.rows().is_empty());
+            }
+        });
+    }
+}
