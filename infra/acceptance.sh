@@ -8,6 +8,6 @@ binary="${1:?usage: infra/acceptance.sh PATH/TO/citybrain [PART...]}"
 venv="${XDG_CACHE_HOME:-$HOME/.cache}/citybrain/venv"
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -c 'import deltalake, polars, duckdb' 2>/dev/null ||
-  "$venv/bin/pip" install --quiet --disable-pip-version-check deltalake polars duckdb pyarrow ||
+  "$venv/bin/pip" install --quiet --disable-pip-version-check deltalake==1.6.6 polars==2.1.0 duckdb==2.0.1 pyarrow==26.0.1 ||
   echo "deltalake, polars and duckdb could not be installed: the checks with them will be skipped" >&2
 exec "$venv/bin/python" infra/acceptance.py "$binary" "${@:2}"

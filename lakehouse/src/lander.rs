@@ -7,25 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use schemas::Registry;
 
 use crate::error::LakeError;
 use crate::silver::{Bronze, RejectedRow, schema_of, typed};
 use crate::store::{Lake, TableName, Txn};
-
-/// Says which log position is the first of an event; a later one is a duplicate.
-pub trait FirstSeen: Send {
-    /// Whether the event stands here for the first time.
-    ///
-    /// # Errors
-    /// When that cannot be read; nothing is guessed then.
-    fn is_first(&mut self, source: &str, id: &str, topic: &str, partition: i32, offset: i64) -> Result<bool, String>;
-
-    /// Makes what was seen durable; called before the rows are committed.
-    fn persist(&mut self) -> Result<(), String>;
-}
 
 /// When a commit is due before its time.
 #[derive(Debug, Clone)]
@@ -62,7 +50,6 @@ pub struct Lander {
     lake: Lake,
     registry: Arc<Registry>,
     config: LanderConfig,
-    first_seen: Box<dyn FirstSeen>,
     bronze: BTreeMap<TableName, Waiting>,
     silver: BTreeMap<TableName, Waiting>,
     rejected: Vec<RejectedRow>,
@@ -82,12 +69,11 @@ fn app_id(topic: &str, partition: i32) -> String {
 
 impl Lander {
     /// A lander into `lake`.
-    pub fn new(lake: Lake, registry: Arc<Registry>, first_seen: Box<dyn FirstSeen>, config: LanderConfig) -> Lander {
+    pub fn new(lake: Lake, registry: Arc<Registry>, config: LanderConfig) -> Lander {
         Lander {
             lake,
             registry,
             config,
-            first_seen,
             bronze: BTreeMap::new(),
             silver: BTreeMap::new(),
             rejected: Vec::new(),
@@ -139,16 +125,22 @@ impl Lander {
         self.landed.clone()
     }
 
-    /// Takes rows in the bronze schema, of one partition and in the order of their offsets.
+    /// Takes rows in the bronze schema, of one partition and in the order of their offsets. `firsts` says of each row
+    /// whether its event stands there for the first time; without it none is a repeat. Repeats stay out of silver.
     ///
     /// # Errors
     /// When the rows have another form, or a table's positions cannot be read.
-    pub async fn push(&mut self, rows: RecordBatch, topic: &str, partition: i32, next_offset: i64) -> Result<(), LakeError> {
+    pub async fn push(&mut self, rows: RecordBatch, topic: &str, partition: i32, next_offset: i64, firsts: Option<&BooleanArray>) -> Result<(), LakeError> {
         let from = self.position(topic, partition).await?;
         let waiting_to = self.bronze.get(&bronze_table(topic)).and_then(|waiting| waiting.positions.get(&(topic.to_owned(), partition)));
         let from = waiting_to.copied().unwrap_or(from).max(from);
-        let Some(rows) = after(&rows, from)? else { return Ok(()) };
-        self.push_silver(&rows, topic, partition, next_offset).await?;
+        let skip = Bronze::of(&rows)?.offset.values().partition_point(|offset| *offset < from);
+        if skip == rows.num_rows() {
+            return Ok(());
+        }
+        let left = rows.num_rows() - skip;
+        let (rows, firsts) = (rows.slice(skip, left), firsts.map(|firsts| firsts.slice(skip, left)));
+        self.push_silver(&rows, topic, partition, next_offset, firsts.as_ref()).await?;
         self.rows += rows.num_rows();
         self.bytes += rows.get_array_memory_size();
         let waiting = self.bronze.entry(bronze_table(topic)).or_default();
@@ -157,9 +149,8 @@ impl Lander {
         Ok(())
     }
 
-    async fn push_silver(&mut self, rows: &RecordBatch, topic: &str, partition: i32, next_offset: i64) -> Result<(), LakeError> {
+    async fn push_silver(&mut self, rows: &RecordBatch, topic: &str, partition: i32, next_offset: i64, firsts: Option<&BooleanArray>) -> Result<(), LakeError> {
         let bronze = Bronze::of(rows)?;
-        let raw = topic.starts_with("raw.");
         if self.config.bronze_only.iter().any(|only| only == topic) {
             return Ok(());
         }
@@ -168,9 +159,7 @@ impl Lander {
             if bronze.ce_type.is_null(row) || bronze.ce_id.is_null(row) || bronze.ce_source.is_null(row) {
                 continue;
             }
-            let (source, id) = (bronze.ce_source.value(row), bronze.ce_id.value(row));
-            let seen_first = !raw || self.first_seen.is_first(source, id, topic, partition, bronze.offset.value(row)).map_err(LakeError::Refused)?;
-            if seen_first {
+            if firsts.is_none_or(|firsts| firsts.value(row)) {
                 by_type.entry(bronze.ce_type.value(row)).or_default().push(row);
             }
         }
@@ -214,7 +203,6 @@ impl Lander {
         if self.bronze.is_empty() {
             return Ok(Landed::default());
         }
-        self.first_seen.persist().map_err(LakeError::Refused)?;
         commit(&self.lake, &mut self.silver).await?;
         let moved: Vec<_> = self.bronze.values().flat_map(|waiting| waiting.positions.clone()).collect();
         commit(&self.lake, &mut self.bronze).await?;
@@ -238,11 +226,4 @@ async fn commit(lake: &Lake, tables: &mut BTreeMap<TableName, Waiting>) -> Resul
         tables.pop_first();
     }
     Ok(())
-}
-
-/// The rows from offset `from` on; `None` when there are none.
-fn after(rows: &RecordBatch, from: i64) -> Result<Option<RecordBatch>, LakeError> {
-    let bronze = Bronze::of(rows)?;
-    let skip = bronze.offset.values().partition_point(|offset| *offset < from);
-    Ok((skip < rows.num_rows()).then(|| rows.slice(skip, rows.num_rows() - skip)))
 }

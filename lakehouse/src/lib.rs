@@ -15,7 +15,7 @@ mod store;
 mod upkeep;
 
 pub use error::LakeError;
-pub use lander::{FirstSeen, Landed, Lander, LanderConfig};
+pub use lander::{Landed, Lander, LanderConfig};
 pub use query::{AsOf, Format, write_stream};
 pub use silver::RejectedRow;
 pub use store::{Append, Lake, TableName, Txn};

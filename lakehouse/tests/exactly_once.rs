@@ -1,25 +1,10 @@
 //! What the lake promises: rows once, positions with them, readable as of any commit.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use lakehouse::{Append, AsOf, FirstSeen, Lake, Lander, LanderConfig, TableName, Txn};
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use lakehouse::{Append, AsOf, Lake, Lander, LanderConfig, TableName, Txn};
 use schemas::Registry;
-
-#[derive(Default)]
-struct Seen(BTreeMap<(String, String), (String, i32, i64)>);
-
-impl FirstSeen for Seen {
-    fn is_first(&mut self, source: &str, id: &str, topic: &str, partition: i32, offset: i64) -> Result<bool, String> {
-        let here = (topic.to_owned(), partition, offset);
-        Ok(*self.0.entry((source.to_owned(), id.to_owned())).or_insert_with(|| here.clone()) == here)
-    }
-
-    fn persist(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-}
 
 /// Observations in the bronze schema, offsets from `first`.
 fn observations(first: i64, data: &[&str]) -> RecordBatch {
@@ -54,7 +39,7 @@ async fn one(lake: &Lake, query: &str, as_of: Option<AsOf>) -> String {
 }
 
 fn lander(lake: &Lake) -> Lander {
-    Lander::new(lake.clone(), Arc::new(Registry::builtin()), Box::new(Seen::default()), LanderConfig::default())
+    Lander::new(lake.clone(), Arc::new(Registry::builtin()), LanderConfig::default())
 }
 
 #[tokio::test]
@@ -78,7 +63,7 @@ async fn what_is_pushed_again_after_a_restart_lands_once() {
     let lake = Lake::open(dir.path()).await.unwrap();
     let good = r#"{"datastream": "d", "result": 1.5}"#;
     let mut first = lander(&lake);
-    first.push(observations(0, &[good, good, r#"{"result": "wet"}"#]), "raw.sensor", 0, 3).await.unwrap();
+    first.push(observations(0, &[good, good, r#"{"result": "wet"}"#]), "raw.sensor", 0, 3, None).await.unwrap();
     let rejected = first.take_rejected();
     assert_eq!((first.flush().await.unwrap().rows, rejected.len()), (3, 1));
     assert_eq!(rejected[0].offset, 2);
@@ -86,10 +71,25 @@ async fn what_is_pushed_again_after_a_restart_lands_once() {
     let lake = Lake::open(dir.path()).await.unwrap();
     let mut second = lander(&lake);
     assert_eq!(second.position("raw.sensor", 0).await.unwrap(), 3);
-    second.push(observations(1, &[good, good, good]), "raw.sensor", 0, 4).await.unwrap();
+    second.push(observations(1, &[good, good, good]), "raw.sensor", 0, 4, None).await.unwrap();
     second.flush().await.unwrap();
     assert_eq!(one(&lake, "SELECT count(*) || '/' || count(DISTINCT \"offset\") FROM bronze.raw_sensor", None).await, "4/4");
     assert_eq!(one(&lake, "SELECT count(*) || '/' || sum(result) FROM silver.sensor_observation", None).await, "3/4.5");
+}
+
+#[tokio::test]
+async fn a_repeat_is_in_bronze_and_not_in_silver() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::open(dir.path()).await.unwrap();
+    let good = r#"{"datastream": "d", "result": 1.5}"#;
+    let mut lander = lander(&lake);
+    let firsts = BooleanArray::from(vec![true, false, true]);
+    lander.push(observations(0, &[good, good, good]), "raw.sensor", 0, 3, Some(&firsts)).await.unwrap();
+    // What stands before the position is passed over, with what is said of it.
+    lander.push(observations(1, &[good, good, good]), "raw.sensor", 0, 4, Some(&BooleanArray::from(vec![false, true, false]))).await.unwrap();
+    lander.flush().await.unwrap();
+    assert_eq!(one(&lake, "SELECT count(*) FROM bronze.raw_sensor", None).await, "4");
+    assert_eq!(one(&lake, "SELECT string_agg(CAST(\"offset\" AS VARCHAR), ' ' ORDER BY \"offset\") FROM silver.sensor_observation", None).await, "0 2");
 }
 
 #[tokio::test]
@@ -98,10 +98,10 @@ async fn a_crash_between_silver_and_bronze_doubles_nothing() {
     let good = r#"{"datastream": "d", "result": 1.5}"#;
     let lake = Lake::open(dir.path()).await.unwrap();
     let mut first = lander(&lake);
-    first.push(observations(0, &[good]), "raw.sensor", 0, 1).await.unwrap();
+    first.push(observations(0, &[good]), "raw.sensor", 0, 1, None).await.unwrap();
     first.flush().await.unwrap();
     // Bronze cannot be written: a file stands where its log is.
-    first.push(observations(1, &[good]), "raw.sensor", 0, 2).await.unwrap();
+    first.push(observations(1, &[good]), "raw.sensor", 0, 2, None).await.unwrap();
     let log = dir.path().join("bronze/raw_sensor/_delta_log");
     let aside = dir.path().join("aside");
     std::fs::rename(&log, &aside).unwrap();
@@ -114,7 +114,7 @@ async fn a_crash_between_silver_and_bronze_doubles_nothing() {
     let mut second = lander(&lake);
     let from = second.position("raw.sensor", 0).await.unwrap();
     assert_eq!(from, 1, "bronze has not moved");
-    second.push(observations(1, &[good]), "raw.sensor", 0, 2).await.unwrap();
+    second.push(observations(1, &[good]), "raw.sensor", 0, 2, None).await.unwrap();
     second.flush().await.unwrap();
     for table in ["bronze.raw_sensor", "silver.sensor_observation"] {
         assert_eq!(one(&lake, &format!("SELECT count(*) FROM {table}"), None).await, "2", "{table}");
@@ -153,12 +153,12 @@ async fn compaction_keeps_every_row() {
     let lake = Lake::open(dir.path()).await.unwrap();
     let mut lander = lander(&lake);
     for offset in 0..20 {
-        lander.push(observations(offset, &[r#"{"datastream": "d", "result": 1}"#]), "raw.sensor", 0, offset + 1).await.unwrap();
+        lander.push(observations(offset, &[r#"{"datastream": "d", "result": 1}"#]), "raw.sensor", 0, offset + 1, None).await.unwrap();
         lander.flush().await.unwrap();
     }
     lake.maintain().await.unwrap();
     assert_eq!(one(&lake, "SELECT count(*) || ' ' || sum(\"offset\") FROM bronze.raw_sensor", None).await, "20 190");
-    lander.push(observations(20, &["{}"]), "raw.sensor", 0, 21).await.unwrap();
+    lander.push(observations(20, &["{}"]), "raw.sensor", 0, 21, None).await.unwrap();
     lander.flush().await.unwrap();
     assert_eq!(one(&Lake::open(dir.path()).await.unwrap(), "SELECT count(*) FROM bronze.raw_sensor", None).await, "21");
 }

@@ -152,8 +152,7 @@ impl Job {
         }
         let stages = self.stages();
         if let Ok(Some(stage)) = stages.as_ref().map(|stages| &stages.windows) {
-            let columns: Vec<String> = stage.state_schema.fields().iter().map(|field| format!("{} {}", field.name(), types::name(field.data_type()))).collect();
-            line("state", &columns.join(", "));
+            line("state", &columns(&stage.state_schema));
         }
         match self.target() {
             Target::Kafka { topic, event_type, key_column, latch } => {
@@ -165,8 +164,7 @@ impl Job {
             }
             Target::Delta { schema, table } => line("writes", &format!("table {schema}.{table}")),
         }
-        let columns: Vec<String> = self.split.output.fields().iter().map(|field| format!("{} {}", field.name(), types::name(field.data_type()))).collect();
-        line("columns", &columns.join(", "));
+        line("columns", &columns(&self.split.output));
         match stages {
             Ok(stages) => text.push_str(&stages.explain()),
             Err(error) => text.push_str(&error.to_string()),
@@ -198,6 +196,11 @@ impl Job {
             None => Shape { window: "none".to_owned(), keys: Vec::new(), aggregates: Vec::new(), latch },
         }
     }
+}
+
+fn columns(schema: &SchemaRef) -> String {
+    let columns = schema.fields().iter().map(|field| format!("{} {}", field.name(), types::name(field.data_type())));
+    columns.collect::<Vec<_>>().join(", ")
 }
 
 fn duration(us: i64) -> String {

@@ -23,6 +23,7 @@ use crate::engine::epoch::Plan;
 use crate::engine::epoch_log::EpochLog;
 use crate::engine::home::Home;
 use crate::engine::planner::{Facts, Silence};
+use crate::engine::snapshot::Shape;
 use crate::engine::state::{Partition, State};
 use crate::engine::work::Worker;
 use crate::engine::{saved_job, snapshot};
@@ -81,8 +82,8 @@ impl Runner {
             Some((state, shape)) => (state, Some(shape)),
             None => (State::default(), None),
         };
-        if let Some(what) = shape.and_then(|shape| shape.difference(&job.shape(), &state)) {
-            return Err(RunError::OtherShape { job: job.name().to_owned(), what });
+        if let Some(shape) = shape {
+            same_shape(&shape, &job, &state)?;
         }
         let (log, planned) = EpochLog::open(home.epoch_log(), job.name(), state.epoch)?;
         let digest = job.digest();
@@ -99,6 +100,7 @@ impl Runner {
         {
             return Err(RunError::OtherShape { job: worker.job.name().to_owned(), what });
         }
+        state.keep_topics(worker.job.topics());
         info!(job = worker.job.name(), epoch = state.epoch, windows = state.windows.len(), planned = planned.is_some(), "opened job");
         let digest = worker.job.digest();
         Ok(Runner {
@@ -178,6 +180,9 @@ impl Runner {
             partition: partition.1,
             what,
         };
+        if self.next_job.as_ref().is_some_and(|job| job.topics().contains(&partition.0) && !self.worker.job.topics().contains(&partition.0)) {
+            return Ok(Push::Full(chunk));
+        }
         if !self.worker.job.topics().contains(&partition.0) {
             return Err(wrong(format!("the job reads {}", self.worker.job.topics().join(", "))));
         }
@@ -219,7 +224,8 @@ impl Runner {
         self.state.partitions.keys().chain(&self.assigned).cloned().collect()
     }
 
-    /// Runs epochs until nothing waits.
+    /// Runs epochs until nothing waits. To be called from time to time also when nothing has come: that is how a partition is
+    /// found to be idle.
     pub async fn poll<S: Sink>(&mut self, now: DateTime<Utc>, sink: &mut S) -> Result<Progress, RunError> {
         self.guarded(now, false, sink).await
     }
@@ -292,7 +298,8 @@ impl Runner {
 
     /// The rows of the planned ranges in their order, or nothing while some have not been pushed yet.
     fn rows_of(&self, plan: &Plan) -> Option<Vec<RecordBatch>> {
-        let there = plan.ranges.iter().all(|range| range.to <= range.from || self.buffer.next_of(&range.partition()).is_some_and(|next| next >= range.to));
+        let reached = |partition: &Partition, to: i64| self.buffer.next_of(partition).is_some_and(|next| next >= to);
+        let there = plan.ranges.iter().all(|range| range.to <= range.from || reached(&range.partition(), range.to));
         there.then(|| plan.ranges.iter().flat_map(|range| self.buffer.before(&range.partition(), range.to)).collect())
     }
 
@@ -330,6 +337,8 @@ impl Runner {
 
     /// Goes on with the job as its file says it now.
     fn change_job(&mut self, job: Job) -> Result<(), RunError> {
+        same_shape(&self.worker.job.shape(), &job, &self.state)?;
+        self.state.keep_topics(job.topics());
         saved_job::write(&self.home.saved_job(), &job)?;
         self.worker = ready(job, &self.config, self.state.epoch)?;
         self.digest = self.worker.job.digest();
@@ -348,6 +357,13 @@ impl Runner {
     }
 }
 
+fn same_shape(shape: &Shape, job: &Job, state: &State) -> Result<(), RunError> {
+    match shape.difference(&job.shape(), state) {
+        Some(what) => Err(RunError::OtherShape { job: job.name().to_owned(), what }),
+        None => Ok(()),
+    }
+}
+
 fn ready(job: Job, config: &RunnerConfig, epoch: u64) -> Result<Worker, RunError> {
     let name = job.name().to_owned();
     let failed = |source| RunError::Engine { job: name, epoch, what: "prepare its plans", source };
@@ -356,6 +372,7 @@ fn ready(job: Job, config: &RunnerConfig, epoch: u64) -> Result<Worker, RunError
 
 /// The bronze columns that a job may read.
 fn bronze_columns(rows: &RecordBatch) -> Vec<usize> {
-    let names = ["topic", "partition", "offset", "kafka_time", "key", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "recorded_time", "data"];
-    names.iter().filter_map(|name| rows.schema().index_of(name).ok()).collect()
+    let envelope = ["kafka_time", "key", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "recorded_time"];
+    let names = ["topic", "partition", "offset", "data"].into_iter().chain(envelope);
+    names.filter_map(|name| rows.schema().index_of(name).ok()).collect()
 }

@@ -1,7 +1,260 @@
-//! x
+//! The dialect: what is accepted, and what is said of what is not.
+
+use pipelines::{Job, Target, builtin_jobs};
+
+const TABLES: &str = "CREATE TABLE readings (
+    station TEXT, result DOUBLE, n INT,
+    ts TIMESTAMP METADATA FROM 'ce_time',
+    origin POSITION METADATA FROM 'position',
+    WATERMARK FOR ts AS ts - INTERVAL '30' SECOND
+) WITH (connector = 'kafka', topic = 'raw.sensor', 'event.type' = 'io.citybrain.sensor.observation.v1');
+CREATE TABLE places (station TEXT, street TEXT) WITH (connector = 'filesystem', path = 'places.csv');
+CREATE TABLE out WITH (connector = 'delta', path = 'gold.test');
+";
+
+const PLACES: &str = "# where stations stand\nstreet,station,note\n\nRiver Road,s1,old\n";
+
+fn parse(sql: &str) -> Result<Job, String> {
+    Job::parse("test", sql, &[("places.csv", PLACES)]).map_err(|error| error.to_string())
+}
+
+/// What is said of a job with these tables and this INSERT, which begins on line 9.
+fn check(insert: &str, expected: &str) {
+    check_all(&format!("{TABLES}{insert}"), expected);
+}
+
+fn check_all(sql: &str, expected: &str) {
+    let said = match parse(sql) {
+        Ok(job) => job.output_schema().fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect::<Vec<_>>().join(", "),
+        Err(error) => error,
+    };
+    assert_eq!(said, expected, "\n{sql}");
+}
+
 #[test]
-fn builtin() {
-    for job in pipelines::builtin_jobs() {
-        match job.parse() { Ok(job) => println!("{}", job.explain()), Err(e) => panic!("{e}") }
+fn what_a_stream_can_do() {
+    check("INSERT INTO out SELECT station, result * 2 AS twice FROM readings WHERE n > 3", "station Utf8, twice Float64");
+    check(
+        "INSERT INTO out SELECT station, count(*) AS n FROM readings GROUP BY tumble(ts, INTERVAL '1 minute'), station HAVING count(*) > 1",
+        "station Utf8, n Int64",
+    );
+    check(
+        "INSERT INTO out SELECT w.station, p.street, w.n FROM (SELECT station, count(*) AS n FROM readings GROUP BY station, tumble(ts, INTERVAL '1 hour')) w
+         LEFT JOIN places p ON w.station = p.station",
+        "station Utf8, street Utf8, n Int64",
+    );
+    check(
+        "INSERT INTO out SELECT max(p.street) AS street, sum(milli(r.result)) AS total FROM readings r JOIN places p ON r.station = p.station
+         GROUP BY tumble(r.ts, INTERVAL '1 minute')",
+        "street Utf8, total Int64",
+    );
+    check(
+        "INSERT INTO out WITH w AS (SELECT tumble(ts, INTERVAL '1 minute') AS span, count(*) AS n FROM readings GROUP BY 1)
+         SELECT span['end'] AS until, n FROM w CROSS JOIN (SELECT count(*) AS places FROM places) p WHERE n > places",
+        "until Timestamp(µs, \"UTC\"), n Int64",
+    );
+}
+
+#[test]
+fn what_needs_the_end_of_a_stream() {
+    check(
+        "INSERT INTO out SELECT station, count(*) AS n FROM readings GROUP BY station",
+        "test.sql:9:70: an aggregate without a window would be kept for ever and never be done\n  help: write GROUP BY tumble(ts, INTERVAL '1 minute'), ...",
+    );
+    check(
+        "INSERT INTO out SELECT count(*) AS n FROM readings",
+        "test.sql:9:17: an aggregate without a window would be kept for ever and never be done\n  help: write GROUP BY tumble(ts, INTERVAL '1 minute'), ...",
+    );
+    check(
+        "INSERT INTO out SELECT station FROM readings ORDER BY station",
+        "test.sql:9:55: ORDER BY over a stream, which never ends\n  help: leave it out: rows come ordered by window and keys",
+    );
+    check(
+        "INSERT INTO out SELECT station FROM readings LIMIT 10",
+        "test.sql:9:52: LIMIT over a stream: which rows come first depends on the run\n  help: choose rows by WHERE",
+    );
+    check(
+        "INSERT INTO out SELECT DISTINCT station FROM readings",
+        "test.sql:9:17: SELECT DISTINCT would have to remember the whole stream\n  help: GROUP BY tumble(...) and the columns",
+    );
+    check(
+        "INSERT INTO out SELECT row_number() OVER (PARTITION BY station) AS n FROM readings",
+        "test.sql:9:24: row_number(...) OVER, which looks at rows that may not have come yet\n  help: aggregate by tumble(...) instead",
+    );
+    check(
+        "INSERT INTO out SELECT a.station FROM readings a JOIN readings b ON a.station = b.station",
+        "test.sql:9:17: readings is joined with itself, and a stream has no end\n  help: read it once; aggregate it in one job and look the result up in another",
+    );
+    check(
+        "INSERT INTO out SELECT p.street FROM places p LEFT JOIN readings r ON p.station = r.station",
+        "test.sql:9:17: Left JOIN would give rows that no event stands for\n  help: write JOIN or, with the stream on the left, LEFT JOIN",
+    );
+    check(
+        "INSERT INTO out SELECT station FROM readings UNION ALL SELECT station FROM places",
+        "test.sql:9:17: UNION in a job\n  help: write one job for each part, with the same sink",
+    );
+    check("INSERT INTO out SELECT street FROM places", "test.sql:9:17: the job reads no stream\n  help: write FROM readings");
+}
+
+#[test]
+fn what_would_differ_from_run_to_run() {
+    check(
+        "INSERT INTO out SELECT station, now() AS t FROM readings",
+        "test.sql:9:33: now(): the clock differs from run to run, so the result could not be recomputed\n  help: use the event's own time, or METADATA FROM 'recorded_time'",
+    );
+    check(
+        "INSERT INTO out SELECT station FROM readings WHERE random() < 0.1",
+        "test.sql:9:52: random(): chance differs from run to run, so the result could not be recomputed\n  help: rows have ids already; for a sample write WHERE \"offset\" % 100 = 0",
+    );
+    check(
+        "INSERT INTO out SELECT count(*) AS n, sum(result) AS total FROM readings GROUP BY tumble(ts, INTERVAL '1 minute')",
+        "test.sql:9:39: a sum of floats depends on the order of adding, so it would differ from run to run\n  help: write sum(milli(x)): thousandths as integers",
+    );
+    check(
+        "INSERT INTO out SELECT avg(n) AS mean FROM readings GROUP BY tumble(ts, INTERVAL '1 minute')",
+        "test.sql:9:24: avg(): its sum is a float, which depends on the order of adding\n  help: write sum(milli(x)) / count(x): thousandths as integers",
+    );
+    check(
+        "INSERT INTO out SELECT array_agg(n) AS all FROM readings GROUP BY tumble(ts, INTERVAL '1 minute')",
+        "test.sql:9:24: array_agg depends on the order of rows, or cannot be kept exactly\n  help: the aggregates are count, sum, min, max, bool_and, bool_or, bit_and, bit_or, position_at_max, position_at_min",
+    );
+}
+
+#[test]
+fn windows() {
+    check(
+        "INSERT INTO out SELECT count(*) AS n FROM readings GROUP BY hop(ts, INTERVAL '1 minute', INTERVAL '5 minutes')",
+        "test.sql:9:61: hop(): the engine has tumbling windows only\n  help: write tumble(ts, INTERVAL '1 minute')",
+    );
+    check(
+        "INSERT INTO out SELECT count(*) AS n FROM readings GROUP BY tumble(ts, INTERVAL '1 month')",
+        "test.sql:9:61: months have no fixed length: write days",
+    );
+    check(
+        "INSERT INTO out SELECT count(*) AS n FROM (SELECT ts + INTERVAL '1 hour' AS late FROM readings) GROUP BY tumble(late, INTERVAL '1 day')",
+        "test.sql:9:106: tumble over late, which is not the column of the watermark\n  help: write tumble(ts, INTERVAL '1 minute')",
+    );
+    check(
+        "INSERT INTO out SELECT max(n) AS n FROM (SELECT count(*) AS n FROM readings GROUP BY tumble(ts, INTERVAL '1 minute')) GROUP BY n",
+        "test.sql:9:17: an aggregate over a windowed aggregate\n  help: write the first one to a topic, and aggregate that in a second job",
+    );
+    let without = TABLES.replace(",\n    WATERMARK FOR ts AS ts - INTERVAL '30' SECOND", "");
+    check_all(
+        &format!("{without}INSERT INTO out SELECT count(*) AS n FROM readings GROUP BY tumble(ts, INTERVAL '1 minute')"),
+        "test.sql:7:14: a window needs a watermark, and readings has none\n  help: write WATERMARK FOR ts AS ts - INTERVAL '30 seconds' among its columns",
+    );
+}
+
+#[test]
+fn tables() {
+    let replaced = |from: &str, to: &str, expected: &str| {
+        check_all(&format!("{}INSERT INTO out SELECT station FROM readings", TABLES.replacen(from, to, 1)), expected);
+    };
+    replaced("topic = 'raw.sensor'", "topics = 'raw.sensor'", "test.sql:1:14: table readings has no option topic\n  help: write 'topic' = 'raw.sensor' in its WITH");
+    replaced(
+        "'event.type' =",
+        "'start' = 'now', 'event.type' =",
+        "test.sql:6:52: table readings has an unknown option start\n  help: the options are connector, topic, event.type, format, type, bootstrap_servers",
+    );
+    replaced(
+        "station TEXT, result",
+        "station UUID, result",
+        "test.sql:2:5: a column that is read cannot be UUID\n  help: write TEXT, INT, BIGINT, DOUBLE, BOOLEAN or TIMESTAMP",
+    );
+    replaced(
+        "FROM 'ce_time'",
+        "FROM 'ce_tyme'",
+        "test.sql:3:32: there is no metadata 'ce_tyme'\n  help: it is one of topic, partition, offset, offset_id, key, timestamp, ce_id, ce_source, ce_type, ce_subject, ce_time, recorded_time, position",
+    );
+    replaced("n INT,", "n INT, origin TEXT,", "test.sql:4:5: column origin is already there");
+    replaced(
+        "ts - INTERVAL '30' SECOND",
+        "now() - 5",
+        "test.sql:5:25: a watermark of now() - 5\n  help: write WATERMARK FOR ts AS ts - INTERVAL '30 seconds'",
+    );
+    replaced(
+        "connector = 'delta'",
+        "connector = 'mysql'",
+        "test.sql:8:24: connector 'mysql'\n  help: write kafka or delta",
+    );
+    replaced("'gold.test'", "'/tmp/test'", "test.sql:8:45: path is '/tmp/test'\n  help: write schema and table, as in 'gold.sensor_1m'");
+    replaced(
+        "path = 'places.csv'",
+        "path = 'other.csv'",
+        "test.sql:7:81: could not read other.csv: it is not there\n  help: put the file beside the job's",
+    );
+    replaced(
+        "street TEXT",
+        "road TEXT",
+        "test.sql:7:79: places.csv: there is no column road\n  help: its header is street,station,note",
+    );
+    check("", "test.sql: the job writes nothing\n  help: end the file with INSERT INTO sink SELECT ... FROM source");
+    check("SELECT 1", "test.sql:9:1: a job file has CREATE TABLE and INSERT INTO statements, not SELECT\n  help: end each statement with ;");
+    check("INSERT INTO out SELEC station", "test.sql:9:17: Expected: SELECT, VALUES, or a subquery in the query body, found: SELEC");
+    check(
+        "INSERT INTO out SELECT statoin FROM readings",
+        "test.sql:9:24: No field named statoin.\n  help: Did you mean 'readings.station'? Valid fields are readings.station, readings.result, readings.n, readings.ts, readings.origin.",
+    );
+}
+
+#[test]
+fn sinks() {
+    let kafka = |columns: &str, options: &str, insert: &str, expected: &str| {
+        let sink = format!("CREATE TABLE out {columns} WITH (connector = 'kafka', topic = 'city.signal', 'event.type' = 'e.v1'{options});");
+        let delta = "CREATE TABLE out WITH (connector = 'delta', path = 'gold.test');";
+        check_all(&format!("{}{insert}", TABLES.replace(delta, &sink)), expected);
+    };
+    let select = "INSERT INTO out SELECT station, n FROM readings";
+    kafka("(station TEXT, n BIGINT)", ", 'key' = 'station'", select, "station Utf8, n Int64");
+    kafka("", ", 'key' = 'statoin'", select, "test.sql:8:92: the sink has no column statoin\n  help: its columns are station, n");
+    kafka("(station TEXT)", "", select, "test.sql:9:17: the SELECT gives 2 columns, the sink has 1\n  help: the sink's columns are station");
+    kafka(
+        "(n INT, station TEXT)",
+        "",
+        select,
+        "test.sql:9:17: column 1 of the SELECT is station, the sink's is n\n  help: write ... AS n, or put the columns into the sink's order",
+    );
+    kafka(
+        "(station BIGINT, n INT)",
+        "",
+        select,
+        "test.sql:9:17: column station is TEXT, the sink's is BIGINT\n  help: declare the sink's column with that type, or convert it in the SELECT",
+    );
+    kafka(
+        "",
+        ", 'latch.key' = 'station'",
+        select,
+        "test.sql:8:92: half a latch\n  help: a latch needs both 'latch.key' = 'rule, station' and 'latch.state' = 'state'",
+    );
+    kafka(
+        "",
+        ", 'latch.key' = 'station', 'latch.state' = 'n'",
+        select,
+        "test.sql:8:14: a latch without a window: the order of records differs from run to run\n  help: GROUP BY tumble(ts, INTERVAL '1 minute') and the columns of latch.key",
+    );
+}
+
+#[test]
+fn the_jobs_that_ship() {
+    let jobs: Vec<Job> = builtin_jobs().iter().map(|job| job.parse().unwrap_or_else(|error| panic!("{error}"))).collect();
+    assert_eq!(jobs.iter().map(Job::name).collect::<Vec<_>>(), ["sensor_1m", "thresholds"]);
+    for job in &jobs {
+        assert_eq!((job.topics(), job.window_us()), (["raw.sensor".to_owned()].as_slice(), Some(60_000_000)));
+        assert_eq!(job.event_types(), ["io.citybrain.sensor.observation.v1"]);
+        assert!(job.description().ends_with('.'), "{}", job.description());
+        let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs").join(format!("{}.sql", job.name()));
+        assert_eq!(Job::load(&beside).unwrap().digest(), job.digest());
     }
+    assert_eq!(*jobs[0].target(), Target::Delta { schema: "gold".to_owned(), table: "sensor_1m".to_owned() });
+    let explained = jobs[1].explain();
+    let head: Vec<&str> = explained.lines().take(5).collect();
+    assert_eq!(head, [
+        "job      thresholds",
+        "reads    raw.sensor: io.citybrain.sensor.observation.v1",
+        "time     ts, watermark 30 s behind",
+        "lookup   thresholds.csv, 4 rows",
+        "window   1 min, by coalesce(readings.station,readings.datastream), property, unit",
+    ]);
+    assert!(explained.contains("latch    changes of state by rule, station"), "{explained}");
+    assert!(explained.contains("TableScan: readings"), "{explained}");
 }

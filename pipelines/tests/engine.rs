@@ -238,6 +238,31 @@ async fn what_is_known_is_passed_over_and_foreign_topics_are_refused() {
 }
 
 #[tokio::test]
+async fn a_poll_may_move_between_threads() {
+    fn can_be_sent<T: Send>(future: T) -> T {
+        future
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = Runner::open(builtin("thresholds"), folder.path(), config(1)).unwrap();
+    let progress = can_be_sent(runner.poll(common::at(0), &mut Memory::default())).await.unwrap();
+    assert_eq!(progress, pipelines::Progress::default(), "without rows there is no epoch");
+}
+
+#[tokio::test]
+async fn a_latch_that_is_told_nonsense_stops() {
+    let sql = "CREATE TABLE r (station TEXT, ts TIMESTAMP METADATA FROM 'ce_time', WATERMARK FOR ts AS ts)
+            WITH (connector='kafka', topic='raw.sensor', 'event.type'='io.citybrain.sensor.observation.v1');
+        CREATE TABLE out WITH (connector='kafka', topic='t', 'event.type'='e', 'latch.key'='station', 'latch.state'='state');
+        INSERT INTO out SELECT station, 'Raised' AS state FROM r GROUP BY tumble(ts, INTERVAL '1 second'), station";
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = Runner::open(Job::parse("test", sql, &[]).unwrap(), folder.path(), config(1)).unwrap();
+    let log = Log::one(vec![reading(0, "a", "level", "m", 1.0)]);
+    let error = run_to_end(&mut runner, &log, 1, &mut Memory::default()).await.unwrap_err();
+    let cause = std::error::Error::source(&error).expect("an engine's error has a cause").to_string();
+    assert!(cause.contains("column state says 'Raised': a latch knows 'raised', 'cleared' and null"), "{cause}");
+}
+
+#[tokio::test]
 async fn state_has_a_budget() {
     let log = Log::one((0..200).map(|second| reading(second, &format!("station-{second}"), "level", "m", 1.0)).collect());
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 
 fn two_partitions(seconds: i64) -> Log {
     let records = |shift: i64| -> Vec<Record> {
-        (0..seconds).map(|second| reading(second + shift, &format!("s{}", second % 5), "level", "m", ((second * 7) % 11) as f64 / 10.0)).collect()
+        let level = |second: i64| if (second / 60) % 2 == 0 { 0.5 + (second % 3) as f64 / 10.0 } else { 0.01 };
+        (0..seconds).map(|second| reading(second + shift, &format!("s{shift}-{}", second % 5), "water_level", "m", level(second))).collect()
     };
     Log([(0, records(0)), (3, records(20))].into())
 }
@@ -68,6 +69,20 @@ async fn a_planned_epoch_keeps_its_ranges_when_more_has_come() {
     assert_eq!((progress.epochs, progress.rows_in, sink.repeated), (2, 800, 1));
     let ends: Vec<i64> = sink.epochs[&1].positions.values().copied().collect();
     assert_eq!(ends, [100, 70]);
+}
+
+#[tokio::test]
+async fn merged_state_gives_what_unmerged_state_gives() {
+    let record = |n: i64| reading(n % 60, &format!("s{}", n % 3_000), "level", "m", ((n * 37) % 1_000) as f64);
+    let log = Log::one((0..24_000).map(record).collect());
+    let insert = "INSERT INTO out SELECT station, count(*) AS n, count(DISTINCT milli(result)) AS values, sum(milli(result)) AS total,
+        min(result) AS low, max(result) AS high, position_at_max(milli(result), origin) AS high_at, count(*) FILTER (WHERE result > 500) AS above
+        FROM readings GROUP BY tumble(ts, INTERVAL '1 hour'), station";
+    let whole = run(common::job(insert), &log, 24_000, config(1)).await;
+    let merged = run(common::job(insert), &log, 3_000, config(3)).await;
+    assert_eq!(whole.json().len(), 3_000);
+    assert_eq!(merged.json(), whole.json());
+    assert_eq!(whole.json()[0]["n"], 8);
 }
 
 const EDITED: &str = "rule,scenario,property,unit,side,red,orange,yellow,blue,clear\nother,urban_flooding,level,m,above,,,,0.1,0.05\n";

@@ -1,31 +1,46 @@
 //! What librdkafka says between the lines: into our log, at our levels.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use tracing::{debug, warn};
 
+/// How long a trouble must last before it is told: a broker that is restarted, or stops with us, is no news.
+const TOLD_AFTER: Duration = Duration::from_secs(2);
+
 /// Logs and keeps the last complaint, which tells why a request timed out.
 #[derive(Debug, Default)]
-pub struct Complaints(Mutex<Option<String>>);
+pub struct Complaints(Mutex<Option<Trouble>>);
+
+/// Something that has gone wrong and has not come right since.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    told: bool,
+    text: String,
+}
 
 impl Complaints {
     /// The last complaint.
     pub fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|trouble| trouble.text.clone())
     }
 
-    /// Takes a complaint down. Repetitions go to the debug log: a broker that is down is said once.
+    /// Takes a complaint down. A trouble that lasts is told once; its repetitions go to the debug log.
     pub fn hear(&self, error: &KafkaError, reason: &str) {
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match last.is_some() {
-            true => debug!(reason = text, "kafka complains again"),
-            false => warn!(reason = text, "kafka complains; it is tried again"),
+        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = trouble.get_or_insert_with(|| Trouble { since: Instant::now(), told: false, text: String::new() });
+        if !trouble.told && trouble.since.elapsed() >= TOLD_AFTER {
+            trouble.told = true;
+            warn!(reason = text, "kafka complains; it is tried again");
+        } else {
+            debug!(reason = text, "kafka complains");
         }
-        *last = Some(text);
+        trouble.text = text;
     }
 
     /// Things go well again.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use schemas::position::Position;
@@ -123,6 +123,14 @@ struct Topics {
 
 type Key = [u8; 16];
 
+/// One event of a chunk.
+struct Entry {
+    key: Key,
+    offset: i64,
+    /// Its row in the chunk.
+    row: usize,
+}
+
 /// An event that is not, or not only, on disk.
 enum Held {
     /// A door is writing it.
@@ -208,29 +216,31 @@ impl DedupIndex {
         state.positions.iter().map(named).collect()
     }
 
-    /// Folds a chunk in: the first position of each of its events that is not known yet. Chunks of a partition come in
-    /// order; coming again after a crash does no harm.
+    /// Folds a chunk in: the first position of each of its events that is not known yet. Says of each row whether its
+    /// event stands there for the first time. Chunks of a partition come in order; coming again after a crash does no harm
+    /// and gives the same answer.
     ///
     /// # Errors
     /// [`BusError::Index`] when the disk does not take it; nothing of the last 512 rows is folded in then.
-    pub fn observe(&self, chunk: &Chunk) -> Result<(), BusError> {
+    pub fn observe(&self, chunk: &Chunk) -> Result<BooleanArray, BusError> {
         let offsets = chunk.rows.column_by_name("offset").expect("bronze rows have offsets").as_primitive::<Int64Type>();
         let times = chunk.rows.column_by_name("kafka_time").expect("bronze rows have times").as_primitive::<TimestampMicrosecondType>();
         let sources = chunk.rows.column_by_name("ce_source").expect("bronze rows have sources").as_string::<i32>();
         let ids = chunk.rows.column_by_name("ce_id").expect("bronze rows have ids").as_string::<i32>();
         let rows = chunk.rows.num_rows();
+        let mut firsts = vec![false; rows];
         for from in (0..rows).step_by(SLICE_ROWS) {
             let to = (from + SLICE_ROWS).min(rows);
             let events = (from..to).filter(|row| sources.is_valid(*row) && ids.is_valid(*row));
-            let entries: Vec<(Key, i64)> = events.map(|row| (key(sources.value(row), ids.value(row)), offsets.value(row))).collect();
+            let entries: Vec<Entry> = events.map(|row| Entry { key: key(sources.value(row), ids.value(row)), offset: offsets.value(row), row }).collect();
             let next = if to == rows { chunk.next_offset } else { offsets.value(to) };
             let time_us = if times.is_valid(to - 1) { times.value(to - 1) } else { 0 };
-            self.fold(&chunk.topic, chunk.partition, &entries, next, time_us)?;
+            self.fold(&chunk.topic, chunk.partition, &entries, next, time_us, &mut firsts)?;
         }
-        Ok(())
+        Ok(BooleanArray::from(firsts))
     }
 
-    fn fold(&self, topic: &str, partition: i32, entries: &[(Key, i64)], next: i64, time_us: i64) -> Result<(), BusError> {
+    fn fold(&self, topic: &str, partition: i32, entries: &[Entry], next: i64, time_us: i64, firsts: &mut [bool]) -> Result<(), BusError> {
         let failed = |error: fjall::Error| failed(&self.shared.path, &error);
         let mut state = self.state();
         let state = &mut *state;
@@ -239,20 +249,29 @@ impl DedupIndex {
         let current = state.generations.back().expect("there is always a generation").keyspace.clone();
         let mut added: HashSet<Key> = HashSet::with_capacity(entries.len());
         let mut met = Vec::new();
-        for (key, offset) in entries {
-            let mut place = Place { topic, partition, offset: *offset };
+        for Entry { key, offset, row } in entries {
+            let here = Place { topic, partition, offset: *offset };
+            let mut place = here;
             match state.held.get(key) {
                 Some(Held::Confirmed(confirmed)) => {
-                    place = *confirmed;
+                    // The broker may have acknowledged a repetition without knowing where the first one is.
+                    if confirmed.offset >= 0 {
+                        place = *confirmed;
+                    }
                     met.push(*key);
                 }
                 Some(Held::Reserved) => met.push(*key),
                 Some(Held::Met) | None => {
-                    if added.contains(key) || state.get(key).map_err(failed)?.is_some() {
+                    if added.contains(key) {
+                        continue;
+                    }
+                    if let Some(known) = state.get(key).map_err(failed)? {
+                        firsts[*row] = known == here;
                         continue;
                     }
                 }
             }
+            firsts[*row] = place == here;
             if added.insert(*key) {
                 batch.insert(&current, *key, place.to_bytes());
             }
@@ -583,7 +602,11 @@ mod tests {
         let mut repeated = ids(0..3);
         repeated.push(String::new());
         repeated.extend(ids(1..4));
-        index.observe(&chunk("raw.sensor", 0, 100, &repeated)).unwrap();
+        let firsts = index.observe(&chunk("raw.sensor", 0, 100, &repeated)).unwrap();
+        let mut seen = HashSet::new();
+        let expected: Vec<bool> = repeated.iter().map(|id| !id.is_empty() && seen.insert(id.clone())).collect();
+        assert_eq!(firsts, BooleanArray::from(expected.clone()));
+        assert_eq!(index.observe(&chunk("raw.sensor", 0, 100, &repeated)).unwrap(), BooleanArray::from(expected), "again, as after a crash");
         index.observe(&chunk("raw.hotline", 1, 7, &ids(3..5))).unwrap();
         for _ in 0..2 {
             let index = DedupIndex::open(folder.path(), DedupConfig::default());

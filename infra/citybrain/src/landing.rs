@@ -67,14 +67,15 @@ impl Landing {
     }
 
     async fn take(&mut self, chunk: &Chunk) -> Result<()> {
+        let mut firsts = None;
         if topics::is_raw(&chunk.topic) {
-            self.seen.observe(chunk).context("could not fold into the index against duplicates")?;
+            firsts = Some(self.seen.observe(chunk).context("could not fold into the index against duplicates")?);
             self.folded.advance(&chunk.topic, chunk.partition, chunk.next_offset);
         }
         for rejected in &chunk.rejected {
             self.refused.not_an_event(chunk, rejected).await?;
         }
-        self.lander.push(chunk.rows.clone(), &chunk.topic, chunk.partition, chunk.next_offset).await.context("could not land")
+        self.lander.push(chunk.rows.clone(), &chunk.topic, chunk.partition, chunk.next_offset, firsts.as_ref()).await.context("could not land")
     }
 
     /// Commits what waits. A lake that cannot be written is tried again for ever: the tap holds the chunks back meanwhile.
@@ -82,6 +83,8 @@ impl Landing {
         for row in self.lander.take_rejected() {
             self.refused.not_of_its_type(&row).await?;
         }
+        // Which position is the first of an event must be known for good before a row rests on it.
+        self.seen.sync().context("could not write the index against duplicates")?;
         loop {
             match self.lander.flush().await {
                 Ok(_) => {

@@ -1,4 +1,4 @@
-//! The bus as the doors and the lander see it: a log to write to, and an index of what was written.
+//! The bus as the doors see it: a log to write to, and an index of what was written.
 
 use bus::{DedupIndex, Producer};
 use futures::FutureExt;
@@ -28,17 +28,5 @@ impl SeenIndex for Seen {
     fn remember(&self, events: &[SeenEvent]) -> Result<(), LogError> {
         let events = events.iter().map(|event| (event.source.as_str(), event.id.as_str(), &event.position));
         self.0.remember(events).map_err(|error| LogError(error.to_string()))
-    }
-}
-
-impl lakehouse::FirstSeen for Seen {
-    fn is_first(&mut self, source: &str, id: &str, topic: &str, partition: i32, offset: i64) -> Result<bool, String> {
-        let first = self.0.first(source, id).map_err(|error| error.to_string())?;
-        // Beyond the window nobody remembers: then it counts as new.
-        Ok(first.is_none_or(|first| first.offset == offset && first.partition == partition && first.topic == topic))
-    }
-
-    fn persist(&mut self) -> Result<(), String> {
-        self.0.sync().map_err(|error| error.to_string())
     }
 }

@@ -177,7 +177,7 @@ impl Service {
         let folded = Progress::new("index");
         if runs(Part::Lake) {
             let config = LanderConfig { rows_max: context.config.lake_commit_rows, bronze_only: vec![schemas::topics::JOURNAL.to_owned()], ..LanderConfig::default() };
-            let mut lander = Lander::new(lake.clone(), registry.clone(), Box::new(Seen(seen.clone())), config);
+            let mut lander = Lander::new(lake.clone(), registry.clone(), config);
             let known = bus.topics().await?.into_iter().filter(|(topic, _)| topics::ours().matches(topic)).collect();
             lander.create_tables(bus::bronze_schema(), BTreeMap::keys(&known).map(String::as_str)).await?;
             let start = landing::positions(&mut lander, &seen, &known).await?;

@@ -182,7 +182,8 @@ impl WindowStage {
             let builder = LoweredAggregateBuilder::new(expr, &schema, &input_schema, session.execution_props(), &context);
             builder.with_name(format!("value{index}")).build()
         });
-        let (aggregates, filters) = lowered.map(|lowered| lowered.map(|lowered| (lowered.aggregate, lowered.filter))).collect::<Result<(Vec<_>, Vec<_>)>>()?;
+        let lowered = lowered.collect::<Result<Vec<_>>>()?.into_iter();
+        let (aggregates, filters): (Vec<_>, Vec<_>) = lowered.map(|lowered| (lowered.aggregate, lowered.filter)).unzip();
         let empty = Arc::new(EmptyExec::new(Arc::clone(&input_schema)));
         let partial =
             AggregateExec::try_new(AggregateMode::Partial, keys.clone(), aggregates.clone(), filters.clone(), empty, Arc::clone(&input_schema))?;

@@ -70,6 +70,12 @@ impl OpenWindow {
 }
 
 impl State {
+    /// Forgets the partitions of topics that the job does not read any more.
+    pub(crate) fn keep_topics(&mut self, topics: &[String]) {
+        self.partitions.retain(|partition, _| topics.contains(&partition.0));
+        self.idle.retain(|partition| topics.contains(&partition.0));
+    }
+
     /// Puts partial rows, whose first column is the start of their window, to their windows.
     pub(crate) fn add(&mut self, rows: &RecordBatch) -> Result<()> {
         let starts = rows.column(0).as_primitive::<TimestampMicrosecondType>();

@@ -62,11 +62,11 @@ impl Worker {
         let late = late::batch(self.job.name(), before.watermark, &ingested.late);
         let (rows, ids, times) = match self.stages.windows {
             Some(_) => self.windows(plan, ingested.lanes, &mut state).await?,
-            None => self.records(ingested.lanes, &ingested.records).await?,
+            None => {
+                self.advance(plan, &mut state);
+                self.records(ingested.lanes, &ingested.records).await?
+            }
         };
-        if let (None, true) = (&self.stages.windows, self.job.tables().source.watermark.is_some()) {
-            self.advance(plan, &mut state);
-        }
         let output = EpochOutput {
             job: self.job.name().to_owned(),
             epoch: plan.epoch,
@@ -198,10 +198,10 @@ impl Worker {
     }
 
     fn advance(&self, plan: &Plan, state: &mut State) {
-        let delay_us = self.job.tables().source.watermark.map_or(0, |(_, delay_us)| delay_us);
-        match plan.ended {
-            true => state.watermark = Some(END_US),
-            false => state.advance(delay_us),
+        match (self.job.tables().source.watermark, plan.ended) {
+            (None, _) => {}
+            (Some(_), true) => state.watermark = Some(END_US),
+            (Some((_, delay_us)), false) => state.advance(delay_us),
         }
     }
 }

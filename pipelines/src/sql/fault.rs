@@ -51,6 +51,11 @@ impl Fault {
         let at = place.map_or(at, |span| Location { line: span.start.line, column: span.start.column });
         let text = error.strip_backtrace();
         let text = text.strip_prefix("Error during planning: ").or(text.strip_prefix("Schema error: ")).unwrap_or(&text);
-        Fault::new(at, text.trim_end())
+        // DataFusion puts its advice behind the complaint.
+        let advice = ["Did you mean", "Valid fields are"].iter().filter_map(|advice| text.find(advice)).min();
+        match advice.map(|place| text.split_at(place)) {
+            Some((message, hint)) => Fault::new(at, message.trim_end()).hint(hint.replace('\n', " ")),
+            None => Fault::new(at, text.trim_end()),
+        }
     }
 }

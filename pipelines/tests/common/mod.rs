@@ -1,5 +1,8 @@
 //! A small log, a sink that remembers, and one way to run a job over them.
 
+// Each test binary uses a part of this.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -108,7 +111,7 @@ impl Memory {
     pub fn rows(&self) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
         for output in self.epochs.values() {
-            assert_eq!((output.rows.num_rows(), output.rows.num_rows()), (output.ids.len(), output.times.len()));
+            assert_eq!([output.rows.num_rows(); 2], [output.ids.len(), output.times.len()]);
             for ((id, time), row) in output.ids.iter().zip(&output.times).zip(rows_to_json(&output.rows)) {
                 let text = format!("{time:?} {}", serde_json::Value::Object(row));
                 assert!(all.insert(id.clone(), text).is_none(), "id {id} is given once");
