@@ -23,12 +23,10 @@ impl BuiltinJob {
 
 /// All of them, as in `pipelines/jobs/`.
 pub fn builtin_jobs() -> &'static [BuiltinJob] {
+    const THRESHOLDS: &[(&str, &str)] = &[("thresholds.csv", include_str!("../jobs/thresholds.csv"))];
     &[
+        BuiltinJob { name: "alarms", sql: include_str!("../jobs/alarms.sql"), lookups: THRESHOLDS },
         BuiltinJob { name: "sensor_1m", sql: include_str!("../jobs/sensor_1m.sql"), lookups: &[] },
-        BuiltinJob {
-            name: "thresholds",
-            sql: include_str!("../jobs/thresholds.sql"),
-            lookups: &[("thresholds.csv", include_str!("../jobs/thresholds.csv"))],
-        },
+        BuiltinJob { name: "thresholds", sql: include_str!("../jobs/thresholds.sql"), lookups: THRESHOLDS },
     ]
 }

@@ -118,6 +118,11 @@ impl Job {
         self.split.windows.as_ref().map(|windows| windows.width_us)
     }
 
+    /// Whether it gives records one by one to a topic: then each follows from its input record alone, and there is no state.
+    pub(crate) fn gives_records(&self) -> bool {
+        self.split.windows.is_none() && matches!(self.target(), Target::Kafka { latch: None, .. }) && self.tables.source.watermark.is_none()
+    }
+
     /// Digest of the text and the lookup files: what the output depends on beside the input.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();

@@ -13,7 +13,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub type Positions = BTreeMap<(String, i32), i64>;
 
 /// What one epoch gives. After a crash the same epoch is offered again with the same content, so a sink that keeps
-/// (job, epoch), or the ids, writes nothing twice.
+/// (job, epoch), or the ids, writes nothing twice. Of a job that gives records one by one to a topic, without window, latch
+/// and watermark, only the ids hold: its epochs may be cut otherwise then.
 #[derive(Debug, Clone)]
 pub struct EpochOutput {
     /// The job.

@@ -237,16 +237,17 @@ fn sinks() {
 #[test]
 fn the_jobs_that_ship() {
     let jobs: Vec<Job> = builtin_jobs().iter().map(|job| job.parse().unwrap_or_else(|error| panic!("{error}"))).collect();
-    assert_eq!(jobs.iter().map(Job::name).collect::<Vec<_>>(), ["sensor_1m", "thresholds"]);
+    assert_eq!(jobs.iter().map(Job::name).collect::<Vec<_>>(), ["alarms", "sensor_1m", "thresholds"]);
     for job in &jobs {
-        assert_eq!((job.topics(), job.window_us()), (["raw.sensor".to_owned()].as_slice(), Some(60_000_000)));
+        assert_eq!(job.topics(), ["raw.sensor"]);
         assert_eq!(job.event_types(), ["io.citybrain.sensor.observation.v1"]);
         assert!(job.description().ends_with('.'), "{}", job.description());
         let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs").join(format!("{}.sql", job.name()));
         assert_eq!(Job::load(&beside).unwrap().digest(), job.digest());
     }
-    assert_eq!(*jobs[0].target(), Target::Delta { schema: "gold".to_owned(), table: "sensor_1m".to_owned() });
-    let explained = jobs[1].explain();
+    assert_eq!(jobs.iter().map(Job::window_us).collect::<Vec<_>>(), [None, Some(60_000_000), Some(60_000_000)]);
+    assert_eq!(*jobs[1].target(), Target::Delta { schema: "gold".to_owned(), table: "sensor_1m".to_owned() });
+    let explained = jobs[2].explain();
     let head: Vec<&str> = explained.lines().take(5).collect();
     assert_eq!(head, [
         "job      thresholds",

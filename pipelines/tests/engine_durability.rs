@@ -192,3 +192,50 @@ proptest! {
         });
     }
 }
+
+/// Keeps each id once, as the brain does with signals.
+#[derive(Default)]
+struct ById(std::collections::BTreeMap<String, String>);
+
+impl pipelines::Sink for ById {
+    async fn take(&mut self, output: &pipelines::EpochOutput) -> Result<(), pipelines::BoxError> {
+        for (row, id) in output.ids.iter().enumerate() {
+            let text = serde_json::to_string(&pipelines::row_to_json(&output.rows, row))?;
+            let known = self.0.insert(id.clone(), text.clone());
+            assert!(known.is_none_or(|known| known == text), "{id} is said again, and as it was");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_comes_through_every_crash_under_its_one_id() {
+    let value = |second: i64| if second % 7 == 0 { 0.9 } else { 0.1 };
+    let log = Log::one((0..300).map(|second| reading(second, "d02-level-01", "water_level", "m", value(second))).collect());
+    for step in Step::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = ById::default();
+        let reached = Arc::new(AtomicUsize::new(0));
+        let mut now = 1_000;
+        'runs: loop {
+            let counter = Arc::clone(&reached);
+            let hook = move |at: Step| at == step && (counter.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(5);
+            let mut runner = Runner::open(builtin("alarms"), folder.path(), RunnerConfig { hook: Some(Arc::new(hook)), ..config(2) }).unwrap();
+            let from = runner.positions().values().next().map_or(0, |next| *next as usize);
+            for at in (from..300).step_by(10) {
+                push(&mut runner, log.chunk(0, at, (at + 10).min(300)));
+                now += 1;
+                match runner.poll(common::at(now), &mut sink).await {
+                    Ok(_) => {}
+                    Err(RunError::Interrupted(_)) => continue 'runs,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            runner.save().unwrap();
+            break;
+        }
+        assert_eq!(sink.0.len(), 43, "{step:?}: every seventh of 300 readings is beyond red");
+        let reopened = Runner::open(builtin("alarms"), folder.path(), config(1)).unwrap();
+        assert_eq!(reopened.positions().values().copied().collect::<Vec<_>>(), [300], "a process that ends in order says nothing twice");
+    }
+}

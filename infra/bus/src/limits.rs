@@ -33,7 +33,7 @@ pub const FETCH_AHEAD_KIB: usize = 16 * 1024;
 pub const LINGER: Duration = Duration::from_millis(1);
 
 /// How long a chunk stays open at most, when ever more comes.
-pub const CHUNK_AGE: Duration = Duration::from_millis(10);
+pub const CHUNK_AGE: Duration = Duration::from_millis(4);
 
 /// How long the tap's thread sleeps in one go when nothing comes; also how fast it hears of what it is asked.
 pub const IDLE_POLL: Duration = Duration::from_millis(5);

@@ -44,6 +44,13 @@ impl Default for ProducerConfig {
     }
 }
 
+impl ProducerConfig {
+    /// For records that somebody waits for: each goes out at once, alone when need be.
+    pub fn prompt() -> Self {
+        Self { linger: Duration::ZERO, ..Self::default() }
+    }
+}
+
 /// Writes records. Cheap to clone; the clones share one queue and one order.
 ///
 /// Dropping the last clone gives up what is not yet acknowledged, like the death of the process; [`Producer::flush`] waits.

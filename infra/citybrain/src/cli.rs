@@ -299,7 +299,9 @@ fn run_inner(cli: Cli) -> Result<Ended> {
     let config = Config::load(cli.global.config.as_deref())?;
     start_logging(&cli.global, &config)?;
     let context = Invocation { global: cli.global, config };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
+    // More threads than cores: some of them wait for the disk (plans and states of jobs, snapshots), and others must not.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 2 + 4;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().context("could not start the runtime")?;
     let ended = runtime.block_on(dispatch(context, cli.command));
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     ended

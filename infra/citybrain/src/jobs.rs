@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use bus::{Bus, Chunk, Filter, Tap, TapReader};
+use bus::{Bus, Chunk, Filter, ProducerConfig, Tap, TapReader};
 use lakehouse::{Lake, TableName};
 use pipelines::{Job, Push, Runner, RunnerConfig, Target};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -82,7 +82,7 @@ pub async fn start(
     let side = SideTables::open(lake, &name).await?;
     let (sink, every) = match job.target().clone() {
         Target::Kafka { topic, event_type, key_column, .. } => {
-            (JobSink::Kafka(KafkaSink { producer: bus.producer()?, source: format!("citybrain/jobs/{name}"), topic, event_type, key_column }), Duration::ZERO)
+            (JobSink::Kafka(KafkaSink { producer: bus.producer_with(&ProducerConfig::prompt())?, source: format!("citybrain/jobs/{name}"), topic, event_type, key_column }), Duration::ZERO)
         }
         Target::Delta { schema, table } => {
             let table = TableName::new(schema, table);
@@ -91,7 +91,11 @@ pub async fn start(
         }
     };
     let feeds_brain = matches!(&sink, JobSink::Kafka(_));
-    let runner = Runner::open(job, &home.dir("jobs").join(&name), RunnerConfig::default())?;
+    let mut runner = Runner::open(job, &home.dir("jobs").join(&name), RunnerConfig::default())?;
+    for (topic, partitions) in bus.topics().await?.into_iter().filter(|(topic, _)| filter.matches(topic)) {
+        // A partition that nobody knows would let the watermark run ahead of what is in it.
+        (0..partitions).for_each(|partition| runner.assign(&topic, partition));
+    }
     let progress = Progress::new(&format!("job {name}"));
     progress.set(runner.positions());
     let reader = tap.reader(&format!("job {name}"), filter.clone(), runner.positions())?;
@@ -142,6 +146,7 @@ impl Work {
                 let _ = answer.send(Ok(()));
             }
         }
+        self.runner.save()?;
         self.side.flush().await
     }
 

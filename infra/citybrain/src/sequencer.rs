@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bus::{Bus, Producer, TapReader};
+use bus::{Bus, Producer, ProducerConfig, TapReader};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
@@ -82,8 +82,8 @@ impl Sequencer {
     /// When the bus cannot be reached, or the journal and this program disagree about a digest.
     pub async fn open(bus: &Bus, snapshots: SnapshotStore, graph_text: &str, snapshot_every: u64, progress: Progress) -> Result<(Sequencer, SequencerHandle)> {
         let recovered = recovery::recover(bus, &snapshots, graph_text).await?;
-        let journal = bus.producer().context("could not make the journal's producer")?;
-        let effects = bus.producer().context("could not make the producer of effects")?;
+        let journal = bus.producer_with(&ProducerConfig::prompt()).context("could not make the journal's producer")?;
+        let effects = bus.producer_with(&ProducerConfig::prompt()).context("could not make the producer of effects")?;
         let missing = recovered.missing_effects.len();
         for (topic, event) in &recovered.missing_effects {
             effects.send(topic, &event.to_kafka(), None).await.with_context(|| format!("could not produce an effect to {topic}"))?;

@@ -1,6 +1,7 @@
 //! The DataFusion side of a job: rows into partial aggregates, partial aggregates into windows, windows into output.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
@@ -9,6 +10,7 @@ use arrow::row::{RowConverter, SortField};
 use datafusion::catalog::MemTable;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionState;
@@ -30,6 +32,7 @@ pub(crate) struct Stages {
     source: String,
     pub(crate) windows: Option<WindowStage>,
     upper: LogicalPlan,
+    upper_prepared: Prepared,
     feed: (String, SchemaRef),
     output: SchemaRef,
 }
@@ -37,6 +40,7 @@ pub(crate) struct Stages {
 #[derive(Debug)]
 pub(crate) struct WindowStage {
     rows: LogicalPlan,
+    rows_prepared: Prepared,
     pub(crate) width_us: i64,
     window_at: usize,
     keys: PhysicalGroupBy,
@@ -61,7 +65,7 @@ impl Stages {
         let session = session(lanes, batch_rows).state();
         let windows = split.windows.as_ref().map(|windows| WindowStage::new(windows, &session)).transpose()?;
         let upper = session.optimize(&split.upper)?;
-        Ok(Stages { session, source: source.to_owned(), windows, upper, feed: split.feed.clone(), output: Arc::clone(&split.output) })
+        Ok(Stages { session, source: source.to_owned(), windows, upper, upper_prepared: Prepared::default(), feed: split.feed.clone(), output: Arc::clone(&split.output) })
     }
 
     /// Which of the stream's columns the plan reads.
@@ -84,8 +88,7 @@ impl Stages {
 
     /// Partial aggregates of some rows of the stream; each inner list is worked on by a lane of its own.
     pub(crate) async fn aggregate(&self, stage: &WindowStage, schema: &SchemaRef, lanes: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-        let rows = fill(&stage.rows, &self.source, schema, lanes)?;
-        let rows = self.session.query_planner().create_physical_plan(&rows, &self.session).await?;
+        let rows = stage.rows_prepared.filled(&self.session, &stage.rows, &self.source, schema, lanes).await?;
         let input_schema = rows.schema();
         let (keys, aggregates, filters) = (stage.keys.clone(), stage.aggregates.clone(), stage.filters.clone());
         let plan = AggregateExec::try_new(AggregateMode::Partial, keys, aggregates, filters, rows, input_schema)?;
@@ -139,8 +142,7 @@ impl Stages {
     }
 
     async fn output(&self, lanes: Vec<RecordBatch>) -> Result<(RecordBatch, Vec<usize>)> {
-        let plan = fill(&self.upper, &self.feed.0, &self.feed.1, lanes)?;
-        let plan = self.session.query_planner().create_physical_plan(&plan, &self.session).await?;
+        let plan = self.upper_prepared.filled(&self.session, &self.upper, &self.feed.0, &self.feed.1, lanes).await?;
         let schema = plan.schema();
         let rows = concat_batches(&schema, &self.run(plan).await?)?;
         // The number first: it orders windows by start and keys, and records by position. What one of them gave more
@@ -189,6 +191,7 @@ impl WindowStage {
             AggregateExec::try_new(AggregateMode::Partial, keys.clone(), aggregates.clone(), filters.clone(), empty, Arc::clone(&input_schema))?;
         Ok(WindowStage {
             rows,
+            rows_prepared: Prepared::default(),
             width_us: windows.width_us,
             window_at: windows.window_at,
             keys,
@@ -207,10 +210,34 @@ impl WindowStage {
     }
 }
 
-/// The plan with the rows of an epoch in one of its tables.
-fn fill(plan: &LogicalPlan, table: &str, schema: &SchemaRef, lanes: Vec<RecordBatch>) -> Result<LogicalPlan> {
-    let lanes = if lanes.is_empty() { vec![vec![]] } else { lanes.into_iter().map(|rows| vec![rows]).collect() };
-    let source = provider_as_source(Arc::new(MemTable::try_new(Arc::clone(schema), lanes)?));
+/// Physical plans that are made once for each number of lanes and get other rows each time: planning takes longer than the
+/// work of a small epoch.
+#[derive(Debug, Default)]
+struct Prepared(Mutex<BTreeMap<usize, Arc<dyn ExecutionPlan>>>);
+
+impl Prepared {
+    /// The plan with these rows in one of its tables, as if it had never run.
+    async fn filled(
+        &self, session: &SessionState, logical: &LogicalPlan, table: &str, schema: &SchemaRef, lanes: Vec<RecordBatch>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let lanes: Vec<Vec<RecordBatch>> = if lanes.is_empty() { vec![vec![]] } else { lanes.into_iter().map(|rows| vec![rows]).collect() };
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&lanes.len()).cloned();
+        let plan = match known {
+            Some(plan) => plan,
+            None => {
+                let logical = over(logical, table, schema, &lanes)?;
+                let plan = session.query_planner().create_physical_plan(&logical, session).await?;
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(lanes.len(), Arc::clone(&plan));
+                plan
+            }
+        };
+        refill(plan, schema, &lanes)
+    }
+}
+
+/// The logical plan over these rows.
+fn over(plan: &LogicalPlan, table: &str, schema: &SchemaRef, lanes: &[Vec<RecordBatch>]) -> Result<LogicalPlan> {
+    let source = provider_as_source(Arc::new(MemTable::try_new(Arc::clone(schema), lanes.to_vec())?));
     let filled = plan.clone().transform_up(|node| match node {
         LogicalPlan::TableScan(mut scan) if scan.table_name.table() == table => {
             scan.source = Arc::clone(&source);
@@ -218,6 +245,24 @@ fn fill(plan: &LogicalPlan, table: &str, schema: &SchemaRef, lanes: Vec<RecordBa
         }
         other => Ok(Transformed::no(other)),
     })?;
+    Ok(filled.data)
+}
+
+/// A physical plan with other rows where those of the stream were, and with nothing remembered from an earlier run.
+fn refill(plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef, lanes: &[Vec<RecordBatch>]) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut found = false;
+    let filled = plan.transform_up(|node| {
+        let memory = node.downcast_ref::<DataSourceExec>().and_then(|scan| scan.data_source().downcast_ref::<MemorySourceConfig>());
+        match memory.filter(|memory| memory.original_schema() == *schema) {
+            Some(memory) => {
+                found = true;
+                let filled: Arc<dyn ExecutionPlan> = MemorySourceConfig::try_new_exec(lanes, Arc::clone(schema), memory.projection().clone())?;
+                Ok(Transformed::yes(filled))
+            }
+            None => Ok(Transformed::yes(node.reset_state()?)),
+        }
+    })?;
+    assert!(found, "a plan reads the rows of its stream");
     Ok(filled.data)
 }
 
