@@ -10,6 +10,8 @@
 //! twelve hours before the worst, and its level rises at 21:33 with the second wave; the floods of May 2015 and
 //! April 2016 are there, and there are about six alerts a year in all, most of them days of heavy rain.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use schemas::alert::{Area, Headline};
 
@@ -25,6 +27,9 @@ const USUAL_HOURS: i64 = 28 * 24;
 const USUAL_TIMES_MAX: u64 = 4;
 /// Hours without reports after which the usual rate is at its least anyway.
 const IDLE_HOURS_MAX: i64 = 10_000;
+
+/// From this share of the reports on, in thousandths, a surge belongs to one district.
+const LOCAL_PERMILLE: usize = 750;
 
 /// What a surge's alert calls its originator and hazard.
 const ORIGINATOR: &str = "city";
@@ -190,13 +195,24 @@ fn level(surge: &Surge, rule: graph::Surge, threshold: u64, now: DateTime<Utc>) 
     })
 }
 
+/// The district where nearly all of it is, if there is one: then the surge is not all over the city.
+fn mostly_from(surge: &Surge) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for district in surge.reports.iter().filter_map(|report| report.district.as_deref()) {
+        *counts.entry(district).or_default() += 1;
+    }
+    let (district, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    (count * 1000 >= surge.reports.len() * LOCAL_PERMILLE).then(|| district.to_owned())
+}
+
 fn describe(turn: &Turn<'_>, scenario: &str, surge: &Surge, level: u8, window: TimeDelta, threshold: u64) -> Finding {
     let name = turn.graph.scenario(scenario).map(|scenario| scenario.name.clone()).expect("a surge has a scenario");
     let count = surge.reports.len();
     let minutes = window.num_minutes();
     let usual_milli = (surge.usual_micro * minutes as u64 / 60 / 1000) as i64;
     let usual = crate::alerts::milli(usual_milli);
-    let mut area = Area { name: turn.graph.city().zh.clone(), bounds: None };
+    let district = mostly_from(surge);
+    let mut area = Area { name: district.clone().unwrap_or_else(|| turn.graph.city().zh.clone()), bounds: None };
     for point in surge.reports.iter().filter_map(|report| report.point) {
         area.widen(point);
     }
@@ -210,7 +226,7 @@ fn describe(turn: &Turn<'_>, scenario: &str, surge: &Surge, level: u8, window: T
             en: format!("{}: {count} reports in {minutes} minutes (usual: {usual})", name.en),
         },
         area,
-        district: None,
+        district,
         onset: surge.reports.front().map_or(turn.at, |report| report.time),
         reason: format!("{count} reports in {minutes} minutes against a threshold of {threshold}; usual is {usual}"),
         evidence: surge.reports.iter().filter_map(|report| report.source.clone()).collect(),

@@ -27,7 +27,7 @@ use crate::parts::Parts;
 use crate::service::{Options, Service};
 
 /// The city's time that is fed before the brain is waited for: so that an accelerated day is decided as a slow one would be.
-const SLICE: TimeDelta = TimeDelta::minutes(10);
+const SLICE: TimeDelta = TimeDelta::minutes(5);
 /// Events of one step.
 const STEP_EVENTS: usize = 256;
 

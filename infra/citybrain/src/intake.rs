@@ -44,11 +44,6 @@ impl Intake {
         self.rows += 1;
     }
 
-    /// Rows that wait.
-    pub fn len(&self) -> usize {
-        self.rows
-    }
-
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.rows == 0

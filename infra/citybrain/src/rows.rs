@@ -6,7 +6,6 @@ use arrow::array::{Array, Int64Array, RecordBatch, StringArray, TimestampMicrose
 /// The columns of a bronze batch that the decision plane reads.
 pub struct Rows<'a> {
     offset: &'a Int64Array,
-    kafka_time: &'a TimestampMicrosecondArray,
     ce_id: &'a StringArray,
     ce_source: &'a StringArray,
     ce_type: &'a StringArray,
@@ -20,8 +19,6 @@ pub struct Rows<'a> {
 pub struct Row<'a> {
     /// Offset in its partition.
     pub offset: i64,
-    /// Time of the Kafka record, µs.
-    pub kafka_time_us: i64,
     /// `id`; absent when the record is no CloudEvent.
     pub id: Option<&'a str>,
     /// `source`.
@@ -44,7 +41,6 @@ impl<'a> Rows<'a> {
     pub fn of(batch: &'a RecordBatch) -> Result<Rows<'a>> {
         Ok(Rows {
             offset: column(batch, "offset")?,
-            kafka_time: column(batch, "kafka_time")?,
             ce_id: column(batch, "ce_id")?,
             ce_source: column(batch, "ce_source")?,
             ce_type: column(batch, "ce_type")?,
@@ -64,7 +60,6 @@ impl<'a> Rows<'a> {
         let time = |array: &'a TimestampMicrosecondArray| array.is_valid(index).then(|| array.value(index));
         Row {
             offset: self.offset.value(index),
-            kafka_time_us: time(self.kafka_time).unwrap_or_default(),
             id: text(self.ce_id),
             source: text(self.ce_source),
             event_type: text(self.ce_type),

@@ -26,7 +26,7 @@ use crate::parts::{Parts, State, asked_to_stop};
 use crate::ports::{BusLog, Seen};
 use crate::progress::{Positions, Progress};
 use crate::refused::RefusedLog;
-use crate::sequencer::{Sequencer, SequencerHandle, SnapshotStore};
+use crate::sequencer::{Sequencer, SnapshotStore};
 use crate::topics;
 use crate::types_dir::TypesDir;
 use crate::view::View;
@@ -78,12 +78,8 @@ pub struct Service {
     pub door: Arc<Door>,
     /// The event types in force.
     pub types: Arc<Types>,
-    /// The decision plane.
-    pub sequencer: Option<SequencerHandle>,
     /// The jobs, to end their sources.
     pub jobs: Vec<crate::jobs::JobHandle>,
-    /// How the parts are.
-    pub parts: Arc<Parts>,
     /// Where HTTP is.
     pub http: Option<SocketAddr>,
     /// Where Kafka is.
@@ -259,7 +255,7 @@ impl Service {
             let hub = StreamHub::new(start.clone());
             let reader = tap.reader("stream", topics::decided(), start)?;
             tasks.push(supervise.run("stream", feed(hub.clone(), reader, stopped.clone())));
-            let view = View { sequencer: sequencer.clone(), lake: lake.clone(), bus: bus.clone(), parts: parts.clone() };
+            let view = View { sequencer, lake: lake.clone(), bus: bus.clone(), parts: parts.clone() };
             let token = Some(context.config.http_token.clone()).filter(|token| !token.is_empty());
             let listener = Listener::bind(&listen.to_string(), token.is_some()).await?;
             http = Some(listener.addr());
@@ -274,7 +270,7 @@ impl Service {
         let token = Some(context.config.http_token.clone()).filter(|token| !token.is_empty());
         home.announce(&lock, &Running { pid: std::process::id(), kafka: kafka.clone(), http: url, token })?;
         info!(kafka, http = http.map(|addr| addr.to_string()), "running");
-        Ok(Service { bus, lake, door, types, sequencer, jobs, parts, http, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })
+        Ok(Service { bus, lake, door, types, jobs, http, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })
     }
 
     /// Waits until everything that is on the bus now has been worked off and has landed, and what came of it too.
@@ -336,9 +332,9 @@ impl Service {
             }
         }
         self.tap.stop().await;
-        let Service { broker, bus, door, tap, sequencer, .. } = self;
+        let Service { broker, bus, door, tap, .. } = self;
         // Whoever speaks to the broker goes before it, so that nobody complains that it is gone.
-        drop((bus, door, tap, sequencer));
+        drop((bus, door, tap));
         if let Some(broker) = broker.and_then(Arc::into_inner) {
             broker.shutdown().await;
         }

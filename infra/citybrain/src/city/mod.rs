@@ -26,7 +26,6 @@ mod tests;
 use chrono::{DateTime, Utc};
 
 pub use day::Day;
-pub use geography::{DISTRICTS, District};
 pub use readings::Station;
 pub use story::{Fault, Planted, Truth};
 
@@ -66,11 +65,6 @@ impl City {
         assert!(size.stations > 0 && size.people > 0, "a city has stations and people");
         assert!(size.step_s >= 60 && size.step_s <= 900 && clock::DAY_S % size.step_s == 0, "readings come each minute, or in steps of up to 15 minutes that fill a day");
         City { seed, size }
-    }
-
-    /// The districts.
-    pub fn districts(&self) -> &'static [District] {
-        &DISTRICTS
     }
 
     /// The stations.

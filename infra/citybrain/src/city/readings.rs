@@ -83,8 +83,6 @@ pub struct Station {
     pub id: String,
     /// Its district.
     pub district: &'static District,
-    /// Its name in Chinese.
-    pub zh: String,
     /// Latitude and longitude, in millionths of a degree.
     pub place: (i64, i64),
     /// What it measures.
@@ -110,7 +108,6 @@ pub fn stations(seed: u64, size: Size) -> Vec<Station> {
                 stations.push(Station {
                     id: format!("{}-{kind}-{:02}", district.id, number + 1),
                     district,
-                    zh: station_name(district, kind, number),
                     place: district.point(&mut dice),
                     properties: properties.to_vec(),
                     number,
@@ -119,18 +116,6 @@ pub fn stations(seed: u64, size: Size) -> Vec<Station> {
         }
     }
     stations
-}
-
-fn station_name(district: &District, kind: &str, number: usize) -> String {
-    let street = district.streets[number % district.streets.len()].0;
-    match kind {
-        "rain" => format!("{street}雨量站"),
-        "level" => format!("{}水位计", district.underpasses[number % district.underpasses.len()].0),
-        "pipe" => format!("{street}供水测点"),
-        "gas" if number.is_multiple_of(2) => format!("{street}食堂燃气探测器"),
-        "gas" => format!("{street}管井燃气探测器"),
-        _ => format!("{street}空气站"),
-    }
 }
 
 /// One datastream with what it remembers from reading to reading.

@@ -109,11 +109,6 @@ impl Core {
         self.next_seq
     }
 
-    /// The chain digest after the last record, hex.
-    pub fn chain_hex(&self) -> String {
-        self.chain.hex()
-    }
-
     /// The city's time: the latest event time or timer, µs.
     pub fn city_time_us(&self) -> i64 {
         self.city_time.timestamp_micros()
