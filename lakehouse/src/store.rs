@@ -11,6 +11,7 @@ use deltalake::kernel::transaction::CommitProperties;
 use deltalake::kernel::{StructType, Transaction};
 use deltalake::parquet::basic::{Compression, ZstdLevel};
 use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::parquet::schema::types::ColumnPath;
 use deltalake::protocol::SaveMode;
 use deltalake::writer::{DeltaWriter, RecordBatchWriter, WriteMode};
 use deltalake::{DeltaTable, DeltaTableBuilder};
@@ -280,8 +281,13 @@ impl Open {
     }
 }
 
+/// Columns whose values are nearly all different: a dictionary of them only costs.
+const UNIQUE: [&str; 3] = ["data", "ce_id", "offset"];
+
 fn writer_properties() -> WriterProperties {
-    WriterProperties::builder()
+    UNIQUE
+        .iter()
+        .fold(WriterProperties::builder(), |builder, column| builder.set_column_dictionary_enabled(ColumnPath::from(*column), false))
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level of zstd")))
         .set_statistics_truncate_length(Some(32))
         .build()

@@ -33,6 +33,10 @@ impl State {
         for incident in self.incidents.values().filter(|incident| incident.timeline == turn.timeline) {
             let Some(place_reason) = near(incident, place) else { continue };
             let Some((weight, cause)) = explains(turn, incident, scenario) else { continue };
+            // What is all over the city does not come from something of another kind in one place.
+            if matches!(place, Where::City) && !incident.citywide && incident.scenario != scenario {
+                continue;
+            }
             let better = best.as_ref().is_none_or(|(known, last, ..)| (weight, incident.last) > (*known, *last));
             if better {
                 best = Some((weight, incident.last, incident, format!("{cause}, {place_reason}")));
@@ -216,10 +220,9 @@ fn explains(turn: &Turn<'_>, incident: &Incident, scenario: &str) -> Option<(u32
     if since_last <= limits::INCIDENT_JOIN && incident.scenarios.contains(scenario) {
         return Some((1000, format!("{scenario} goes on")));
     }
-    let links = incident.scenarios.iter().filter_map(|cause| turn.graph.explains(cause, scenario));
-    let in_time = |lag_minutes: u32| turn.at - incident.first <= TimeDelta::minutes(i64::from(lag_minutes)) + limits::INCIDENT_JOIN;
-    links
-        .filter(|link| link.permille >= limits::CHAIN_PERMILLE_MIN && in_time(link.lag_minutes_max))
-        .max_by_key(|link| link.permille)
-        .map(|link| (link.permille.min(999), format!("{} ({}‰)", link.path.join(" → "), link.permille)))
+    // From what it began with, not from what has joined since: else likely steps would add up to unlikely ways.
+    let link = turn.graph.explains(&incident.scenario, scenario)?;
+    let in_time = turn.at - incident.first <= TimeDelta::minutes(i64::from(link.lag_minutes_max)) + limits::INCIDENT_JOIN;
+    (link.permille >= limits::CHAIN_PERMILLE_MIN && in_time)
+        .then(|| (link.permille.min(999), format!("{} ({}‰)", link.path.join(" → "), link.permille)))
 }

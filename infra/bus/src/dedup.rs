@@ -9,6 +9,8 @@
 //! odds of two sharing a key are one in 10^18. Entries lie in generations; when the newest is full, a new one begins and the oldest is
 //! dropped whole. The window is what all generations but one hold: an event is known for at least that long.
 
+mod filter;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use schemas::position::Position;
 use tracing::{debug, info};
 
+use self::filter::Filter;
 use crate::chunk::Chunk;
 use crate::error::BusError;
 use crate::limits;
@@ -112,6 +115,32 @@ struct Generation {
     /// Kafka's time of its first entry, in microseconds; 0 when it has none.
     since_us: i64,
     keyspace: Keyspace,
+    filter: Arc<Filter>,
+}
+
+impl Generation {
+    /// Reads the keys that are on disk into the filter, in a thread of its own: the index answers meanwhile, only slower.
+    fn read_filter(&self) {
+        if self.entries == 0 {
+            return self.filter.set_complete();
+        }
+        let (keyspace, filter) = (self.keyspace.clone(), Arc::clone(&self.filter));
+        let read = move || {
+            for entry in keyspace.iter() {
+                // Whoever asks is gone, or the disk cannot be read: then the store is asked each time.
+                let Ok((key, _)) = entry.into_inner() else { return };
+                let Ok(key) = Key::try_from(&key[..]) else { return };
+                if Arc::strong_count(&filter) == 1 {
+                    return;
+                }
+                filter.insert(&key);
+            }
+            filter.set_complete();
+        };
+        if let Err(error) = std::thread::Builder::new().name("index-filter".to_owned()).spawn(read) {
+            debug!(%error, "no thread for the index's filter");
+        }
+    }
 }
 
 /// Topics by number: a position takes 14 bytes, whatever the topic's name.
@@ -190,13 +219,15 @@ impl DedupIndex {
                 let entries = u64::from_be_bytes(array(&path, &generation[8..16])?);
                 let since_us = i64::from_be_bytes(array(&path, &generation[16..])?);
                 let keyspace = entries_keyspace(&database, number).map_err(failed)?;
-                state.generations.push_back(Generation { number, entries, since_us, keyspace });
+                state.generations.push_back(Generation { number, entries, since_us, keyspace, filter: Filter::new(share(&config), false) });
             }
         }
         if state.generations.is_empty() {
             let keyspace = entries_keyspace(&database, 0).map_err(failed)?;
-            state.generations.push_back(Generation { number: 0, entries: 0, since_us: 0, keyspace });
+            state.generations.push_back(Generation { number: 0, entries: 0, since_us: 0, keyspace, filter: Filter::new(share(&config), false) });
         }
+        // The newest is asked first and grows still.
+        state.generations.iter().rev().for_each(Generation::read_filter);
         // A crash may have come between the end of a generation and its removal.
         let known: HashSet<String> = state.generations.iter().map(|generation| name(generation.number)).collect();
         for left in database.list_keyspace_names() {
@@ -246,7 +277,8 @@ impl DedupIndex {
         let state = &mut *state;
         let topic = self.topic_number(state, topic)?;
         let mut batch = self.shared.database.batch();
-        let current = state.generations.back().expect("there is always a generation").keyspace.clone();
+        let newest = state.generations.back().expect("there is always a generation");
+        let (current, filter) = (newest.keyspace.clone(), Arc::clone(&newest.filter));
         let mut added: HashSet<Key> = HashSet::with_capacity(entries.len());
         let mut met = Vec::new();
         for Entry { key, offset, row } in entries {
@@ -273,6 +305,7 @@ impl DedupIndex {
             }
             firsts[*row] = place == here;
             if added.insert(*key) {
+                filter.insert(key);
                 batch.insert(&current, *key, place.to_bytes());
             }
         }
@@ -310,7 +343,7 @@ impl DedupIndex {
         let generations = self.shared.config.generations.max(2);
         let shares = generations as u64 - 1;
         let full = match self.shared.config.window {
-            Window::Events(events) => newest.entries >= events.div_ceil(shares).max(1),
+            Window::Events(_) => newest.entries >= share(&self.shared.config),
             Window::Time(window) => {
                 let share_us = i64::try_from(window.as_micros() / u128::from(shares)).unwrap_or(i64::MAX).max(1);
                 newest.entries > 0 && time_us.saturating_sub(newest.since_us) >= share_us
@@ -321,7 +354,7 @@ impl DedupIndex {
         }
         let number = newest.number + 1;
         let keyspace = entries_keyspace(&self.shared.database, number).map_err(|error| failed(&self.shared.path, &error))?;
-        state.generations.push_back(Generation { number, entries: 0, since_us: 0, keyspace });
+        state.generations.push_back(Generation { number, entries: 0, since_us: 0, keyspace, filter: Filter::new(share(&self.shared.config), true) });
         let excess = state.generations.len().saturating_sub(generations);
         Ok(state.generations.drain(..excess).collect())
     }
@@ -373,7 +406,11 @@ impl DedupIndex {
     fn confirm(&self, key: Key, position: &Position) -> Result<(), BusError> {
         let mut state = self.state();
         let topic = self.topic_number(&mut state, &position.topic)?;
-        let folded = state.positions.get(&(topic, position.partition)).is_some_and(|next| *next > position.offset);
+        let folded = match position.offset {
+            // Acknowledged without an offset: only the index can tell whether the fold has met it.
+            ..0 => state.get(&key).map_err(|error| failed(&self.shared.path, &error))?.is_some(),
+            offset => state.positions.get(&(topic, position.partition)).is_some_and(|next| *next > offset),
+        };
         if folded || matches!(state.held.get(&key), Some(Held::Met)) {
             // The fold was faster; the entry stands on disk.
             state.held.remove(&key);
@@ -398,6 +435,7 @@ impl DedupIndex {
         let newest = state.generations.back_mut().expect("there is always a generation");
         for (key, held) in &state.held {
             if let Held::Confirmed(place) = held {
+                newest.filter.insert(key);
                 batch.insert(&newest.keyspace, *key, place.to_bytes());
                 newest.entries += 1;
             }
@@ -478,7 +516,7 @@ impl Drop for Reservation {
 impl State {
     fn get(&self, key: &Key) -> Result<Option<Place>, fjall::Error> {
         for generation in self.generations.iter().rev() {
-            if generation.entries == 0 {
+            if generation.entries == 0 || !generation.filter.may_hold(key) {
                 continue;
             }
             if let Some(value) = generation.keyspace.get(key)? {
@@ -545,6 +583,14 @@ fn key(source: &str, id: &str) -> Key {
 
 fn name(number: u64) -> String {
     format!("ids-{number}")
+}
+
+/// Entries of one generation; of a window by time, what its filter is made for.
+fn share(config: &DedupConfig) -> u64 {
+    match config.window {
+        Window::Events(events) => events.div_ceil(config.generations.max(2) as u64 - 1).max(1),
+        Window::Time(_) => limits::GENERATION_ENTRIES,
+    }
 }
 
 fn entries_keyspace(database: &Database, number: u64) -> Result<Keyspace, fjall::Error> {

@@ -126,7 +126,7 @@ fn print(status: &Status) {
     }
     for organ in &status.anatomy {
         let is = organ.is.as_deref().unwrap_or(t("尚未建成", "not built yet"));
-        println!("  {}  {:<8} {is}", organ.group, t(organ.zh, organ.en));
+        println!("  {}  {:<24} {is}", organ.group, t(organ.zh, organ.en));
     }
 }
 
