@@ -54,7 +54,7 @@ impl Default for Config {
             kafka_options: Default::default(),
             sensor_partitions: 4,
             lake_commit_interval_ms: 1_000,
-            lake_commit_rows: 500_000,
+            lake_commit_rows: 200_000,
             lake_upkeep_interval_s: 300,
             dedup_window_ids: 20_000_000,
             snapshot_every_records: 50_000,

@@ -143,11 +143,16 @@ impl Home {
 
 /// Writes a file so that a crash leaves the old content or the new, never a part.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_parts_atomically(path, &[bytes])
+}
+
+/// The same for content that lies in several pieces.
+pub fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<()> {
     use std::io::Write;
     let temporary = path.with_extension("tmp");
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
         if let Some(parent) = path.parent() {

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bus::{Bus, Producer, ProducerConfig, TapReader};
+use bus::{Bus, Outgoing, Producer, ProducerConfig, TapReader};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
@@ -26,6 +26,7 @@ use crate::parts::asked_to_stop;
 use crate::intake::{Arrival, Intake};
 use crate::progress::Progress;
 use crate::rows::Rows;
+use schemas::KafkaRecord;
 use schemas::position::Position;
 
 /// Records of one append; more would only make the round longer.
@@ -33,6 +34,8 @@ const ROUND_RECORDS_MAX: usize = 2_048;
 /// How far behind the wall clock the newest event may be for the wall clock to fire timers, µs. Further behind, the
 /// events are history and only they move the city's time.
 const LIVE_WITHIN_US: i64 = 10 * 60 * 1_000_000;
+/// What a snapshot may cost for each record since the last one, in bytes: a large state is written less often.
+const SNAPSHOT_BYTES_PER_RECORD: u64 = 1_024;
 /// How often the wall clock is looked at for timers.
 const TIMER_PERIOD: Duration = Duration::from_millis(500);
 /// Commands that may wait.
@@ -70,6 +73,8 @@ pub struct Sequencer {
     effects: Producer,
     snapshots: SnapshotStore,
     snapshot_every: u64,
+    /// Bytes of the last snapshot.
+    snapshot_bytes: u64,
     commands: mpsc::Receiver<CommandRequest>,
     progress: Progress,
 }
@@ -100,7 +105,7 @@ impl Sequencer {
         let core = Arc::new(Mutex::new(core));
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let handle = SequencerHandle { core: core.clone(), commands: sender };
-        let sequencer = Sequencer { core, journal, effects, snapshots, snapshot_every, commands, progress };
+        let sequencer = Sequencer { core, journal, effects, snapshots, snapshot_every, snapshot_bytes: 0, commands, progress };
         sequencer.append(&round).await?;
         Ok((sequencer, handle))
     }
@@ -140,7 +145,7 @@ impl Sequencer {
                     break;
                 }
             }
-            if since_snapshot >= self.snapshot_every {
+            if since_snapshot >= self.snapshot_every && since_snapshot * SNAPSHOT_BYTES_PER_RECORD >= self.snapshot_bytes {
                 since_snapshot = 0;
                 self.snapshot()?;
             }
@@ -190,35 +195,31 @@ impl Sequencer {
         Ok(round.len() as u64)
     }
 
+    /// Appends the records to the journal; when it has them all, their effects go out. Gives the records' positions.
     async fn append(&self, round: &[Sequenced]) -> Result<Vec<Position>> {
-        let sends: Vec<_> = round
-            .iter()
-            .map(|sequenced| self.journal.send(schemas::topics::JOURNAL, &journal_event(sequenced).to_kafka(), None))
-            .collect();
-        let mut positions = Vec::with_capacity(round.len());
-        for send in sends {
-            positions.push(send.await.context("could not append to city.journal: the process has to start again")?);
-        }
-        let sends: Vec<_> = round
-            .iter()
-            .flat_map(|sequenced| &sequenced.effects)
-            .map(|(topic, event)| self.effects.send(topic, &event.to_kafka(), None))
-            .collect();
-        let effects = sends.len();
-        for send in sends {
-            send.await.context("could not produce an effect: the process has to start again")?;
-        }
+        let records: Vec<_> = round.iter().map(|sequenced| (schemas::topics::JOURNAL, journal_event(sequenced).to_kafka())).collect();
+        let positions = send(&self.journal, &records).await.context("could not append to city.journal: the process has to start again")?;
+        let effects: Vec<_> = round.iter().flat_map(|sequenced| &sequenced.effects).map(|(topic, event)| (topic.as_str(), event.to_kafka())).collect();
+        send(&self.effects, &effects).await.context("could not produce an effect: the process has to start again")?;
         if !round.is_empty() {
-            debug!(records = round.len(), effects, "appended a round");
+            debug!(records = round.len(), effects = effects.len(), "appended a round");
         }
         Ok(positions)
     }
 
-    fn snapshot(&self) -> Result<()> {
-        let (next_seq, bytes) = {
+    fn snapshot(&mut self) -> Result<()> {
+        let (next_seq, [line, state]) = {
             let core = self.core.lock().expect("the core is never poisoned");
             (core.next_seq(), core.snapshot())
         };
-        self.snapshots.write(next_seq, &bytes)
+        self.snapshot_bytes = (line.len() + state.len()) as u64;
+        self.snapshots.write(next_seq, &[&line, &state])
     }
+}
+
+/// Sends records in their order; gives their positions when the bus has them all.
+async fn send(producer: &Producer, records: &[(&str, KafkaRecord)]) -> Result<Vec<Position>> {
+    let outgoing: Vec<_> = records.iter().map(|(topic, record)| Outgoing { topic, record, timestamp_ms: None }).collect();
+    let sent = producer.send_all(&outgoing).await?;
+    Ok(sent.into_iter().collect::<Result<_, _>>()?)
 }

@@ -252,8 +252,8 @@ impl Core {
         }
     }
 
-    /// The whole core as bytes.
-    pub fn snapshot(&self) -> Vec<u8> {
+    /// The whole core as bytes: a line of its own, and the brain's state.
+    pub fn snapshot(&self) -> [Vec<u8>; 2] {
         let saved = Saved {
             next_seq: self.next_seq,
             chain: self.chain.hex(),
@@ -263,10 +263,9 @@ impl Core {
             signals: self.signals.clone(),
             graph: self.graph.clone(),
         };
-        let mut bytes = serde_json::to_vec(&saved).expect("plain values");
-        bytes.push(b'\n');
-        bytes.extend(self.brain.snapshot());
-        bytes
+        let mut line = serde_json::to_vec(&saved).expect("plain values");
+        line.push(b'\n');
+        [line, self.brain.snapshot()]
     }
 
     /// The core that [`Core::snapshot`] wrote.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tracing::warn;
 
-use crate::home::write_atomically;
+use crate::home::write_parts_atomically;
 
 /// Snapshots that are kept; an older one serves when the newest is damaged.
 const KEPT: usize = 3;
@@ -23,11 +23,15 @@ impl SnapshotStore {
         SnapshotStore { dir: dir.to_path_buf() }
     }
 
-    /// Writes a snapshot taken before record `next_seq`.
-    pub fn write(&self, next_seq: u64, bytes: &[u8]) -> Result<()> {
-        let mut file = blake3::hash(bytes).as_bytes().to_vec();
-        file.extend_from_slice(bytes);
-        write_atomically(&self.dir.join(format!("{next_seq:020}.snapshot")), &file)?;
+    /// Writes a snapshot taken before record `next_seq`, given in parts.
+    pub fn write(&self, next_seq: u64, parts: &[&[u8]]) -> Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        parts.iter().for_each(|part| {
+            hasher.update(part);
+        });
+        let digest = hasher.finalize();
+        let all: Vec<&[u8]> = std::iter::once(&digest.as_bytes()[..]).chain(parts.iter().copied()).collect();
+        write_parts_atomically(&self.dir.join(format!("{next_seq:020}.snapshot")), &all)?;
         let mut all = self.list()?;
         while all.len() > KEPT {
             let oldest = all.remove(0);
@@ -75,7 +79,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = SnapshotStore::new(dir.path());
         for seq in 1..=5u64 {
-            store.write(seq, format!("state {seq}").as_bytes()).unwrap();
+            store.write(seq, &[b"state ", seq.to_string().as_bytes()]).unwrap();
         }
         std::fs::write(dir.path().join(format!("{:020}.snapshot", 5)), b"torn").unwrap();
         let read: Vec<_> = store.read_newest_first().unwrap().collect();
