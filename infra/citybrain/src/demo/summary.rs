@@ -46,6 +46,8 @@ pub struct Story {
 pub struct Summary {
     /// Where everything is.
     pub home: String,
+    title_zh: &'static str,
+    title_en: &'static str,
     events: Tallied,
     seconds: f64,
     seconds_feeding: f64,
@@ -103,6 +105,8 @@ pub async fn gather(service: &Service, home: &Home, args: &DemoArgs, tally: Tall
     let replay = replay(lake, &Range::default(), None).await?;
     Ok(Summary {
         home: home.root().display().to_string(),
+        title_zh: if args.real.is_some() { "休斯敦，2017 年 8 月 24 日至 9 月 15 日" } else { "城市的一天" },
+        title_en: if args.real.is_some() { "Houston, 24 August to 15 September 2017" } else { "The day of the city" },
         events: Tallied { accepted: tally.accepted, duplicate: tally.duplicate, refused: tally.refused },
         tables,
         incidents: count(service, "SELECT count(DISTINCT incident) AS n FROM silver.incident_transition").await?,
@@ -189,7 +193,7 @@ impl Summary {
     /// For people.
     pub fn print(&self) {
         let line = |zh: &str, en: &str, value: String| println!("  {:<14}{value}", t(zh, en));
-        println!("\n{}", t("城市的一天", "The day of the city"));
+        println!("\n{}", t(self.title_zh, self.title_en));
         line("事件", "events", format!(
             "{} {}, {} {}, {} {}", self.events.accepted, t("接收", "accepted"), self.events.duplicate, t("重复", "duplicate"), self.events.refused, t("拒收（见 citybrain dlq list）", "refused (see citybrain dlq list)")
         ));
@@ -197,7 +201,7 @@ impl Summary {
         line("案件", "cases", format!("{} ({} {})", self.cases, self.cases_closed, t("已结案", "closed")));
         line("事件链", "incidents", self.incidents.to_string());
         line("决定", "decisions", format!("{} + {} {}", self.decisions, self.dispatches, t("条派遣建议", "dispatch proposals")));
-        println!("\n{}", t("埋下的故事", "What was planted"));
+        println!("\n{}", t("应当发现的事", "What had to be found"));
         for story in &self.stories {
             let mark = match (story.found, story.required) {
                 (true, _) => t("发现", "found "),
