@@ -42,7 +42,7 @@ pub enum ServeError {
     },
     /// Beyond loopback without a token.
     #[error(
-        "refusing to listen on {addr}: it can be reached from other machines, and no token is configured; set `http.token` in the configuration, or listen on 127.0.0.1 / 拒绝监听 {addr}：其他机器可以访问而没有配置令牌；请设置 http.token 或只监听 127.0.0.1"
+        "refusing to listen on {addr}: it can be reached from other machines, and no token is configured; set `http_token` in the configuration, or listen on 127.0.0.1 / 拒绝监听 {addr}：其他机器可以访问而没有配置令牌；请设置 http_token 或只监听 127.0.0.1"
     )]
     Unprotected {
         /// The address.
