@@ -32,7 +32,7 @@ pub struct JobHandle {
     pub progress: Progress,
     /// Whether its results are the brain's input.
     pub feeds_brain: bool,
-    end: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
+    end: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl JobHandle {
@@ -44,7 +44,7 @@ impl JobHandle {
         let (answer, answered) = oneshot::channel();
         let name = self.progress.name();
         self.end.send(answer).await.map_err(|_| anyhow!("{name} has stopped"))?;
-        answered.await.map_err(|_| anyhow!("{name} stopped before its windows were closed"))?.map_err(|error| anyhow!("{name}: {error}"))
+        answered.await.map_err(|_| anyhow!("{name} stopped before its windows were closed"))
     }
 }
 
@@ -110,7 +110,7 @@ struct Work {
     sink: JobSink,
     side: SideTables,
     reader: TapReader,
-    ends: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
+    ends: mpsc::Receiver<oneshot::Sender<()>>,
     progress: Progress,
     /// Least time between two epochs; each epoch of a table is a commit.
     every: Duration,
@@ -143,7 +143,7 @@ impl Work {
             }
             if let Some(answer) = ending {
                 // Nobody waits any more when the demo was stopped meanwhile.
-                let _ = answer.send(Ok(()));
+                let _ = answer.send(());
             }
         }
         self.runner.save()?;

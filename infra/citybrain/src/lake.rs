@@ -48,6 +48,11 @@ pub async fn has_table(lake: &Lake, schema: &str, table: &str) -> Result<bool> {
     Ok(!rows(lake, &query).await?.is_empty())
 }
 
+/// The name of a topic's table, as landing gives it.
+pub fn table_of(topic: &str) -> String {
+    topic.replace(['.', '-'], "_")
+}
+
 /// A string as an SQL literal.
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))

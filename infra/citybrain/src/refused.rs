@@ -11,9 +11,8 @@ use bytes::Bytes;
 use chrono::Utc;
 use gateway::refusal::{Incoming, Origin, Refusal, keep};
 use schemas::position::Position;
+use schemas::topics::DLQ;
 
-/// The topic of what was refused.
-pub const DLQ: &str = "dlq";
 /// CloudEvents type of its events.
 pub const DLQ_TYPE: &str = "io.citybrain.dlq.v1";
 

@@ -178,7 +178,7 @@ async fn keep_effects(lake: &Lake, run: &str, effects: &[(String, Event)]) -> Re
             ("causation_id", texts(|event| event.causation_id.clone()), true),
             ("data", texts(|event| event.data.as_deref().map(|data| String::from_utf8_lossy(data).into_owned())), true),
         ])?;
-        let table = TableName::new(format!("replay_{run}"), topic.replace(['.', '-'], "_"));
+        let table = TableName::new(format!("replay_{run}"), lake::table_of(topic));
         lake.append(&table, vec![rows], &[]).await?;
     }
     Ok(())

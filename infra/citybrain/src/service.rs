@@ -248,6 +248,7 @@ impl Service {
         tasks.push(supervise.until("types", watching, stopped.clone()));
         tasks.push(supervise.until("metrics", observe(parts.clone(), tap.clone(), broker.clone()), stopped.clone()));
 
+        let token = Some(context.config.http_token.clone()).filter(|token| !token.is_empty());
         let mut doors = None;
         let mut http = None;
         if let Some(listen) = options.http_listen {
@@ -256,10 +257,9 @@ impl Service {
             let reader = tap.reader("stream", topics::decided(), start)?;
             tasks.push(supervise.run("stream", feed(hub.clone(), reader, stopped.clone())));
             let view = View { sequencer, lake: lake.clone(), bus: bus.clone(), parts: parts.clone() };
-            let token = Some(context.config.http_token.clone()).filter(|token| !token.is_empty());
             let listener = Listener::bind(&listen.to_string(), token.is_some()).await?;
             http = Some(listener.addr());
-            let gateway = Gateway::new(door.clone(), hub, Arc::new(view), GatewayConfig { token, ..GatewayConfig::default() });
+            let gateway = Gateway::new(door.clone(), hub, Arc::new(view), GatewayConfig { token: token.clone(), ..GatewayConfig::default() });
             let mut asked = doors_stopped;
             doors = Some(tokio::spawn(listener.serve(gateway, async move {
                 let _ = asked.wait_for(|stopped| *stopped).await;
@@ -267,7 +267,6 @@ impl Service {
             parts.set("doors", State::Ready);
         }
         let url = http.map(|addr| format!("http://{}", reachable(addr)));
-        let token = Some(context.config.http_token.clone()).filter(|token| !token.is_empty());
         home.announce(&lock, &Running { pid: std::process::id(), kafka: kafka.clone(), http: url, token })?;
         info!(kafka, http = http.map(|addr| addr.to_string()), "running");
         Ok(Service { bus, lake, door, types, jobs, http, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })

@@ -78,7 +78,7 @@ pub async fn why(lake: &Lake, id: &str) -> Result<Why> {
 
 async fn bronze_tables(lake: &Lake) -> Result<BTreeMap<String, String>> {
     let rows = lake::rows(lake, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'bronze' ORDER BY table_name").await?;
-    let journal = schemas::topics::JOURNAL.replace('.', "_");
+    let journal = lake::table_of(schemas::topics::JOURNAL);
     Ok(rows
         .iter()
         .map(|row| text(row, "table_name").to_string())
@@ -108,7 +108,7 @@ impl Walker<'_> {
     }
 
     async fn at(&self, position: &Position) -> Result<Option<Row>> {
-        let Some(table) = self.tables.get(&position.topic.replace('.', "_")) else { return Ok(None) };
+        let Some(table) = self.tables.get(&lake::table_of(&position.topic)) else { return Ok(None) };
         let query = format!("SELECT {COLUMNS} FROM {table} WHERE partition = {} AND \"offset\" = {}", position.partition, position.offset);
         Ok(lake::rows(self.lake, &query).await?.into_iter().next())
     }

@@ -95,7 +95,7 @@ async fn measure(context: &Invocation, topic: &'static str, events: u64, make: f
     service.settle().await?;
     let into_delta = Floor { events, wall: begun.elapsed(), cpu: cpu_time().saturating_sub(cpu) };
     let peak_mib = peak_mib();
-    let table = format!("bronze.{}", topic.replace('.', "_"));
+    let table = format!("bronze.{}", crate::lake::table_of(topic));
     let landed = crate::lake::rows(&service.lake, &format!("SELECT count(*) AS n, count(DISTINCT ce_id) AS d FROM {table}")).await?;
     service.stop().await?;
     let row = landed.first().context("a count is one row")?;
