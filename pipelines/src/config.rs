@@ -40,8 +40,10 @@ pub struct RunnerConfig {
     pub buffer_rows_max: usize,
     /// Bytes that wait for an epoch.
     pub buffer_bytes_max: usize,
-    /// Bytes of open windows.
-    pub state_bytes_max: usize,
+    /// Bytes of state that are kept in memory; the rest is read back from disk when it is needed.
+    pub state_memory_max: usize,
+    /// Bytes of state in all.
+    pub state_bytes_max: u64,
     /// Conditions that are raised at once.
     pub latch_keys_max: usize,
     /// A partition that says nothing for so long does not hold the watermark back.
@@ -60,6 +62,7 @@ impl Default for RunnerConfig {
             epoch_rows_max: limits::EPOCH_ROWS_MAX,
             buffer_rows_max: limits::BUFFER_ROWS_MAX,
             buffer_bytes_max: limits::BUFFER_BYTES_MAX,
+            state_memory_max: limits::STATE_MEMORY_MAX,
             state_bytes_max: limits::STATE_BYTES_MAX,
             latch_keys_max: limits::LATCH_KEYS_MAX,
             idle_after: Duration::from_secs(30),
@@ -77,6 +80,7 @@ impl fmt::Debug for RunnerConfig {
             .field("epoch_rows_max", &self.epoch_rows_max)
             .field("buffer_rows_max", &self.buffer_rows_max)
             .field("buffer_bytes_max", &self.buffer_bytes_max)
+            .field("state_memory_max", &self.state_memory_max)
             .field("state_bytes_max", &self.state_bytes_max)
             .field("latch_keys_max", &self.latch_keys_max)
             .field("idle_after", &self.idle_after)

@@ -119,6 +119,15 @@ pub enum RunError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The state could not be read or written.
+    #[error("job {job}: its state")]
+    Store {
+        /// The job.
+        job: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The open windows outgrew their budget.
     #[error(
         "job {job}: open windows hold {bytes} bytes, more than the {limit} allowed: shorten the window or the watermark's \
@@ -128,9 +137,9 @@ pub enum RunError {
         /// The job.
         job: String,
         /// What they hold.
-        bytes: usize,
+        bytes: u64,
         /// What they may hold.
-        limit: usize,
+        limit: u64,
     },
     /// A latch remembers too many keys.
     #[error("job {job}: {keys} keys are raised at once, more than the {limit} allowed: choose fewer columns for latch.key")]

@@ -28,7 +28,9 @@ use crate::chunk::timestamp_type;
 
 /// Makes the functions known to a session.
 pub(crate) fn register(session: &SessionContext) {
-    session.register_udf(ScalarUDF::new_from_impl(Tumble::new()));
+    for name in ["tumble", "hop", "session"] {
+        session.register_udf(ScalarUDF::new_from_impl(WindowFunction::new(name)));
+    }
     session.register_udf(ScalarUDF::new_from_impl(Milli::new()));
     session.register_udf(ScalarUDF::new_from_impl(Evidence::new()));
     session.register_udaf(AggregateUDF::new_from_impl(PositionAt::new(Extreme::Max)));
@@ -83,21 +85,22 @@ pub(crate) fn width_us(interval: &ScalarValue) -> std::result::Result<i64, Strin
     }
 }
 
-/// `tumble(time, interval '1 minute')`: the window that holds a time.
+/// `tumble`, `hop` and `session`: the window that holds a row. The planner takes each call apart; none is ever invoked.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Tumble {
+struct WindowFunction {
+    name: &'static str,
     signature: Signature,
 }
 
-impl Tumble {
-    fn new() -> Tumble {
-        Tumble { signature: Signature::any(2, Volatility::Immutable) }
+impl WindowFunction {
+    fn new(name: &'static str) -> WindowFunction {
+        WindowFunction { name, signature: Signature::variadic_any(Volatility::Immutable) }
     }
 }
 
-impl ScalarUDFImpl for Tumble {
+impl ScalarUDFImpl for WindowFunction {
     fn name(&self) -> &str {
-        "tumble"
+        self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -105,32 +108,25 @@ impl ScalarUDFImpl for Tumble {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        match arguments {
-            [DataType::Timestamp(_, _), DataType::Interval(_)] => Ok(window_type()),
-            [time, width] => plan_err!("tumble takes a timestamp and an interval, not {time} and {width}"),
-            _ => plan_err!("tumble takes a timestamp and an interval"),
+        let intervals = match arguments {
+            [DataType::Timestamp(_, _), intervals @ ..] => intervals,
+            intervals => intervals,
+        };
+        match intervals.iter().find(|argument| !matches!(argument, DataType::Interval(_))) {
+            None => Ok(window_type()),
+            Some(other) => plan_err!("{} takes intervals, as in {}(INTERVAL '1 minute'), not {other}", self.name, self.name),
         }
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [time, ColumnarValue::Scalar(width)] = args.args.as_slice() else {
-            return exec_err!("tumble takes a timestamp and a constant interval");
-        };
-        let width = width_us(width).map_err(datafusion::error::DataFusionError::Plan)?;
-        let time = cast(&time.to_array(args.number_rows)?, &timestamp_type())?;
-        let start: TimestampMicrosecondArray =
-            time.as_primitive::<TimestampMicrosecondType>().unary(|time| window_start(time, width));
-        Ok(ColumnarValue::Array(window_of(start, width)))
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        exec_err!("{} stands in GROUP BY, or in a SELECT whose rows wait for their window", self.name)
     }
 }
 
-/// The windows that begin at these starts.
-pub(crate) fn window_of(start: TimestampMicrosecondArray, width: i64) -> ArrayRef {
-    let start = start.with_timezone("UTC");
-    let end: TimestampMicrosecondArray =
-        start.unary::<_, TimestampMicrosecondType>(|start| start.saturating_add(width)).with_timezone("UTC");
-    let nulls = start.nulls().cloned();
-    Arc::new(StructArray::new(window_fields(), vec![Arc::new(start), Arc::new(end)], nulls))
+/// Windows by their starts and ends.
+pub(crate) fn windows_of(starts: &[i64], ends: &[i64]) -> ArrayRef {
+    let times = |times: &[i64]| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(times.to_vec()).with_timezone("UTC")) };
+    Arc::new(StructArray::new(window_fields(), vec![times(starts), times(ends)], None))
 }
 
 /// The start of a window as a plain column, which groups faster than a struct. The planner puts it in; no one writes it.
@@ -138,12 +134,14 @@ pub(crate) fn window_of(start: TimestampMicrosecondArray, width: i64) -> ArrayRe
 pub(crate) struct WindowStart {
     signature: Signature,
     width_us: i64,
+    /// Taken off the time first: a window's end belongs to the longer window that it lies in, not to the next.
+    back_us: i64,
 }
 
 impl WindowStart {
-    pub(crate) fn udf(width_us: i64) -> Arc<ScalarUDF> {
+    pub(crate) fn udf(width_us: i64, back_us: i64) -> Arc<ScalarUDF> {
         let signature = Signature::any(1, Volatility::Immutable);
-        Arc::new(ScalarUDF::new_from_impl(WindowStart { signature, width_us }))
+        Arc::new(ScalarUDF::new_from_impl(WindowStart { signature, width_us, back_us }))
     }
 }
 
@@ -163,7 +161,7 @@ impl ScalarUDFImpl for WindowStart {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let time = cast(&args.args[0].to_array(args.number_rows)?, &timestamp_type())?;
         let start: TimestampMicrosecondArray =
-            time.as_primitive::<TimestampMicrosecondType>().unary(|time| window_start(time, self.width_us));
+            time.as_primitive::<TimestampMicrosecondType>().unary(|time| window_start(time - self.back_us, self.width_us));
         Ok(ColumnarValue::Array(Arc::new(start.with_timezone("UTC"))))
     }
 }

@@ -1,18 +1,20 @@
 //! A job: one SQL file, checked and planned, with the lookup files that it reads.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::engine::snapshot::Shape;
-use crate::engine::stages::Stages;
+use crate::engine::state::Shape;
+use crate::engine::steps::StepShape;
+use crate::engine::work::Worker;
 use crate::error::{RunError, SqlError};
 use crate::limits::BATCH_ROWS;
 use crate::sql::fault::Fault;
-use crate::sql::split::Split;
-use crate::sql::tables::{Tables, Target};
+use crate::sql::flow::Flow;
+use crate::sql::tables::{FileFormat, Location, Source, Tables, Target};
 use crate::sql::{lookup, plan, refuse, script, types};
 
 /// A job that is known to be runnable.
@@ -24,7 +26,36 @@ pub struct Job {
     files: Vec<(String, String)>,
     tables: Tables,
     lookups: Vec<RecordBatch>,
-    split: Split,
+    flow: Flow,
+    topics: Vec<String>,
+    event_types: Vec<String>,
+}
+
+/// A stream that a job reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceInfo<'a> {
+    /// The table's name.
+    pub name: &'a str,
+    /// The cluster; nothing means the one that the process is connected to.
+    pub bootstrap: Option<&'a str>,
+    /// The topics.
+    pub topics: &'a [String],
+    /// The types of event that count; none means all records, also those that are no CloudEvents.
+    pub event_types: &'a [String],
+    /// Whether a first run begins at the end of the topics, not at their beginning.
+    pub from_latest: bool,
+}
+
+impl SourceInfo<'_> {
+    fn of(source: &Source) -> SourceInfo<'_> {
+        SourceInfo {
+            name: &source.name,
+            bootstrap: source.bootstrap.as_deref(),
+            topics: &source.topics,
+            event_types: &source.event_types,
+            from_latest: source.from_latest,
+        }
+    }
 }
 
 impl Job {
@@ -50,7 +81,7 @@ impl Job {
         }
         let script = script::parse(sql)?;
         let tables = Tables::of(&script)?;
-        let marks = refuse::check(&script.insert)?;
+        let marks = refuse::check(&script)?;
         let (mut files, mut lookups) = (Vec::new(), Vec::new());
         for table in &tables.lookups {
             let cannot = |error| Fault::new(table.at, format!("could not read {}: {error}", table.path)).hint("put the file beside the job's");
@@ -58,19 +89,27 @@ impl Job {
             lookups.push(lookup::read(table, &text)?);
             files.push((table.path.clone(), text));
         }
-        let split = plan::plan(&script, &tables, &lookups, &marks, &plan::session(1, BATCH_ROWS))?;
-        if let (Target::Kafka { latch: Some(_), .. }, None) = (&tables.sink.target, &split.windows) {
+        let session = plan::session(1, BATCH_ROWS);
+        let flow = plan::plan(&script, &tables, &lookups, &marks, &session)?;
+        if let (Target::Kafka { latch: Some(_), .. }, false) = (&tables.sink.target, flow.windowed) {
             let fault = Fault::new(tables.sink.at, "a latch without a window: the order of records differs from run to run");
-            return Err(fault.hint("GROUP BY tumble(ts, INTERVAL '1 minute') and the columns of latch.key"));
+            return Err(fault.hint("GROUP BY tumble(INTERVAL '1 minute') and the columns of latch.key"));
         }
-        let job = Job { name: name.to_owned(), sql: sql.to_owned(), files, tables, lookups, split };
+        for source in &tables.sources {
+            plan::generated(source, &session)?;
+        }
+        let topics: BTreeSet<String> = tables.sources.iter().flat_map(|source| &source.topics).cloned().collect();
+        let everything = tables.sources.iter().any(|source| source.event_types.is_empty());
+        let event_types: BTreeSet<String> = tables.sources.iter().flat_map(|source| &source.event_types).filter(|_| !everything).cloned().collect();
+        let (topics, event_types) = (topics.into_iter().collect(), event_types.into_iter().collect());
+        let job = Job { name: name.to_owned(), sql: sql.to_owned(), files, tables, lookups, flow, topics, event_types };
         // Planned once here, so that what DataFusion refuses is refused before anything runs.
-        job.stages().map_err(|error| Fault::planner(script.insert.query_at, &error))?;
+        job.worker().map_err(|error| Fault::planner(script.insert.query_at, &error))?;
         Ok(job)
     }
 
-    fn stages(&self) -> datafusion::error::Result<Stages> {
-        Stages::new(&self.tables.source.name, &self.split, 1, BATCH_ROWS)
+    fn worker(&self) -> datafusion::error::Result<Worker> {
+        Worker::new(self.clone(), 1, BATCH_ROWS)
     }
 
     /// Its name.
@@ -93,14 +132,19 @@ impl Job {
         script::leading_comment(&self.sql)
     }
 
-    /// The topics it reads.
-    pub fn topics(&self) -> &[String] {
-        &self.tables.source.topics
+    /// The streams it reads.
+    pub fn sources(&self) -> Vec<SourceInfo<'_>> {
+        self.tables.sources.iter().map(SourceInfo::of).collect()
     }
 
-    /// The types of event it reads; others on its topics are passed over.
+    /// The topics it reads, each once.
+    pub fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// The types of event it reads; others on its topics are passed over. None means that every record counts.
     pub fn event_types(&self) -> &[String] {
-        &self.tables.source.event_types
+        &self.event_types
     }
 
     /// Where its rows go.
@@ -110,17 +154,14 @@ impl Job {
 
     /// The columns of its rows.
     pub fn output_schema(&self) -> SchemaRef {
-        SchemaRef::clone(&self.split.output)
-    }
-
-    /// The width of its windows in microseconds, if it has windows.
-    pub fn window_us(&self) -> Option<i64> {
-        self.split.windows.as_ref().map(|windows| windows.width_us)
+        SchemaRef::clone(&self.flow.output)
     }
 
     /// Whether it gives records one by one to a topic: then each follows from its input record alone, and there is no state.
     pub(crate) fn gives_records(&self) -> bool {
-        self.split.windows.is_none() && matches!(self.target(), Target::Kafka { latch: None, .. }) && self.tables.source.watermark.is_none()
+        self.flow.steps.is_empty()
+            && matches!(self.target(), Target::Kafka { latch: None, .. } | Target::Blackhole)
+            && self.tables.sources.iter().all(|source| source.watermark.is_none())
     }
 
     /// Digest of the text and the lookup files: what the output depends on beside the input.
@@ -134,72 +175,79 @@ impl Job {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// What the job does, for people: its input, window, state, sink, and DataFusion's plans.
+    /// What the job does, for people: its input, windows, state, sink, and DataFusion's plans.
     pub fn explain(&self) -> String {
         let mut text = String::new();
         let mut line = |label: &str, what: &str| writeln!(text, "{label:<8} {what}").expect("text can always be written to memory");
-        let source = &self.tables.source;
         line("job", &self.name);
-        line("reads", &format!("{}: {}", source.topics.join(", "), source.event_types.join(", ")));
-        match source.watermark {
-            Some((column, delay_us)) => line("time", &format!("{}, watermark {} behind", source.columns[column].name, duration(delay_us))),
-            None => line("time", "no watermark"),
+        for source in &self.tables.sources {
+            let types = if source.event_types.is_empty() { "every record".to_owned() } else { source.event_types.join(", ") };
+            line("reads", &format!("{}: {types}", source.topics.join(", ")));
+            match &source.watermark {
+                Some(watermark) => line("time", &format!("{}, watermark {} behind", watermark.column, duration(watermark.delay_us))),
+                None => line("time", "no watermark"),
+            }
         }
         for (table, rows) in self.tables.lookups.iter().zip(&self.lookups) {
             line("lookup", &format!("{}, {} rows", table.path, rows.num_rows()));
         }
-        match &self.split.windows {
-            Some(windows) => {
-                let keys = if windows.key_names.is_empty() { "all rows together".to_owned() } else { format!("by {}", windows.key_names.join(", ")) };
-                line("window", &format!("{}, {keys}", duration(windows.width_us)));
+        let worker = self.worker();
+        if self.flow.steps.is_empty() {
+            line("window", "none: each record by itself");
+        }
+        for step in worker.iter().flat_map(|worker| &worker.steps) {
+            line("step", &step.label);
+            if let Some(state) = step.state_schema() {
+                line("state", &columns(&state));
             }
-            None => line("window", "none: each record by itself"),
         }
-        let stages = self.stages();
-        if let Ok(Some(stage)) = stages.as_ref().map(|stages| &stages.windows) {
-            line("state", &columns(&stage.state_schema));
+        line("writes", &self.target_text());
+        if let Target::Kafka { latch: Some(latch), .. } = self.target() {
+            line("latch", &format!("changes of {} by {}", latch.state, latch.key.join(", ")));
         }
-        match self.target() {
-            Target::Kafka { topic, event_type, key_column, latch } => {
-                let key = key_column.as_ref().map(|key| format!(", key {key}")).unwrap_or_default();
-                line("writes", &format!("topic {topic}: {event_type}{key}"));
-                if let Some(latch) = latch {
-                    line("latch", &format!("changes of {} by {}", latch.state, latch.key.join(", ")));
-                }
-            }
-            Target::Delta { schema, table } => line("writes", &format!("table {schema}.{table}")),
-        }
-        line("columns", &columns(&self.split.output));
-        match stages {
-            Ok(stages) => text.push_str(&stages.explain()),
+        line("columns", &columns(&self.flow.output));
+        match worker {
+            Ok(worker) => worker.explain(&mut text),
             Err(error) => text.push_str(&error.to_string()),
         }
-        text.push('\n');
         text
+    }
+
+    fn target_text(&self) -> String {
+        match self.target() {
+            Target::Kafka { topic, event_type, key_column, .. } => {
+                let key = key_column.as_ref().map(|key| format!(", key {key}")).unwrap_or_default();
+                format!("topic {topic}: {}{key}", event_type.as_deref().unwrap_or("plain JSON"))
+            }
+            Target::Delta(Location::Lake { schema, table }) => format!("table {schema}.{table}"),
+            Target::Delta(Location::Path(path)) => format!("Delta table {path}"),
+            Target::Filesystem { path, format: FileFormat::Json } => format!("JSON files in {path}"),
+            Target::Filesystem { path, format: FileFormat::Parquet } => format!("Parquet files in {path}"),
+            Target::Stdout => "standard output".to_owned(),
+            Target::Blackhole => "nothing".to_owned(),
+        }
+    }
+
+    /// What of the state of an older version this one cannot go on from, in words; nothing when it can take all of it over.
+    pub fn loses_state_of(&self, old: &Job) -> Option<String> {
+        let shape = old.shape();
+        shape.difference(&self.shape(), &vec![1; shape.steps.len()], usize::from(!shape.latch.is_empty()))
     }
 
     pub(crate) fn tables(&self) -> &Tables {
         &self.tables
     }
 
-    pub(crate) fn split(&self) -> &Split {
-        &self.split
+    pub(crate) fn flow(&self) -> &Flow {
+        &self.flow
     }
 
     pub(crate) fn shape(&self) -> Shape {
         let latch = match self.target() {
             Target::Kafka { latch: Some(latch), .. } => latch.key.clone(),
-            Target::Kafka { latch: None, .. } | Target::Delta { .. } => Vec::new(),
+            _ => Vec::new(),
         };
-        match &self.split.windows {
-            Some(windows) => Shape {
-                window: duration(windows.width_us),
-                keys: windows.key_names.clone(),
-                aggregates: windows.aggregate_names.clone(),
-                latch,
-            },
-            None => Shape { window: "none".to_owned(), keys: Vec::new(), aggregates: Vec::new(), latch },
-        }
+        Shape { steps: self.flow.steps.iter().map(|step| StepShape::of(&step.kind)).collect(), latch }
     }
 }
 
@@ -208,7 +256,7 @@ fn columns(schema: &SchemaRef) -> String {
     columns.collect::<Vec<_>>().join(", ")
 }
 
-fn duration(us: i64) -> String {
+pub(crate) fn duration(us: i64) -> String {
     for (unit, length_us) in [("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000)] {
         if us >= length_us && us % length_us == 0 {
             return format!("{} {unit}", us / length_us);

@@ -9,8 +9,11 @@ pub const BUFFER_ROWS_MAX: usize = 524_288;
 /// Bytes waiting for an epoch before `push` answers `Full`.
 pub const BUFFER_BYTES_MAX: usize = 256 << 20;
 
-/// Bytes of open windows. A job beyond it stops with an error that names it, rather than take the process with it.
-pub const STATE_BYTES_MAX: usize = 512 << 20;
+/// Bytes of state that a job keeps in memory; what is more is read back from its files when it is needed.
+pub const STATE_MEMORY_MAX: usize = 128 << 20;
+
+/// Bytes of state in all. A job beyond it stops with an error that names it, rather than fill the disk.
+pub const STATE_BYTES_MAX: u64 = 16 << 30;
 
 /// Partial rows of a window beyond which they are merged, so that state follows the number of keys and not of epochs.
 pub const STATE_ROWS_UNMERGED_MAX: usize = 8_192;
@@ -41,3 +44,15 @@ pub const STATE_BATCHES_MAX: usize = 32;
 
 /// Rows of one batch inside DataFusion.
 pub const BATCH_ROWS: usize = 8_192;
+
+/// Pieces that a hopping window may be put together from: each is merged again for every window that it is part of.
+pub const HOP_PANES_MAX: i64 = 1_440;
+
+/// Partial rows of closing windows that are finished at once.
+pub const WINDOW_ROWS_TOGETHER: usize = 1 << 19;
+
+/// Slices of time that the rows of a join are kept in: more make a search longer, fewer keep rows longer than needed.
+pub const JOIN_SLICES: i64 = 8;
+
+/// Chunks of one slice of a join beyond which they are put together.
+pub const JOIN_CHUNKS_MAX: usize = 64;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
@@ -33,6 +34,48 @@ pub struct EpochOutput {
     pub late: RecordBatch,
     /// How far event time has come; windows that end at or before it are closed.
     pub watermark: Option<DateTime<Utc>>,
+}
+
+/// How a running job is doing.
+#[derive(Debug, Clone)]
+pub struct RunnerStats {
+    /// The last epoch that is done.
+    pub epoch: u64,
+    /// How far event time has come.
+    pub watermark: Option<DateTime<Utc>>,
+    /// Rows that wait for an epoch.
+    pub buffered_rows: usize,
+    /// Bytes that wait for an epoch.
+    pub buffered_bytes: usize,
+    /// Bytes of state that are in memory.
+    pub state_memory_bytes: usize,
+    /// Bytes of state.
+    pub state_bytes: u64,
+    /// Bytes of the state's files.
+    pub disk_bytes: u64,
+    /// Conditions that a latch remembers as raised.
+    pub raised: usize,
+    /// What was done since the job was opened.
+    pub totals: crate::runner::Progress,
+    /// The steps that keep state, in their order.
+    pub steps: Vec<StepStats>,
+}
+
+/// How one step of a running job is doing, since it was opened.
+#[derive(Debug, Clone)]
+pub struct StepStats {
+    /// What it does.
+    pub label: String,
+    /// Rows that came to it.
+    pub rows_in: u64,
+    /// Rows that it gave.
+    pub rows_out: u64,
+    /// How long it has worked.
+    pub busy: Duration,
+    /// Rows that it keeps: partial aggregates, or rows as they are.
+    pub state_rows: usize,
+    /// Windows, or pieces of windows, that are open.
+    pub open_windows: usize,
 }
 
 /// Takes the output of epochs, in order.

@@ -24,16 +24,16 @@ use crate::chunk::Chunk;
 use crate::config::{RunnerConfig, Step};
 use crate::engine::buffer::{self, Buffer};
 use crate::engine::epoch::Plan;
-use crate::engine::epoch_log::EpochLog;
 use crate::engine::home::Home;
 use crate::engine::planner::{Facts, Silence};
-use crate::engine::snapshot::Shape;
-use crate::engine::state::{Partition, State};
+use crate::engine::saved_job;
+use crate::engine::state::{Header, Partition, Shape, State};
+use crate::engine::steps::StepWork;
+use crate::engine::store::{Opened, Store, StoreError, StoreLimits};
 use crate::engine::work::Worker;
-use crate::engine::{saved_job, snapshot};
 use crate::error::RunError;
 use crate::job::Job;
-use crate::output::{EpochOutput, Positions, Sink, moment};
+use crate::output::{EpochOutput, Positions, RunnerStats, Sink, StepStats, moment};
 
 /// How long the state of a job that gives records may stay in memory only.
 const SAVE_RECORDS_AFTER: TimeDelta = TimeDelta::seconds(1);
@@ -71,7 +71,7 @@ pub struct Runner {
     digest: String,
     config: RunnerConfig,
     home: Home,
-    log: EpochLog,
+    store: Store,
     state: State,
     buffer: Buffer,
     assigned: BTreeSet<Partition>,
@@ -82,20 +82,36 @@ pub struct Runner {
     saved: Option<DateTime<Utc>>,
     ahead: bool,
     stopped: bool,
+    /// Since it was opened.
+    totals: Progress,
 }
 
 impl Runner {
     /// Opens a job on its state directory, which it makes if need be and holds alone.
-    pub fn open(job: Job, state_dir: &Path, config: RunnerConfig) -> Result<Runner, RunError> {
+    pub async fn open(job: Job, state_dir: &Path, config: RunnerConfig) -> Result<Runner, RunError> {
         let home = Home::hold(state_dir, job.name())?;
-        let (mut state, shape) = match snapshot::read(&home.snapshot(), job.name())? {
-            Some((state, shape)) => (state, Some(shape)),
+        let name = job.name().to_owned();
+        let damaged = |what: String| RunError::Damaged { job: name.clone(), path: state_dir.to_owned(), what };
+        let limits = StoreLimits { memory_bytes: config.state_memory_max, disk_bytes: config.state_bytes_max };
+        let Opened { mut store, header, plan, chunks } = Store::open(home.folder(), &name, limits).map_err(|error| store_error(&name, error))?;
+        let (mut state, shape) = match header {
+            Some(header) => Header::read(&header, &name).map(Header::open).map(|(state, shape)| (state, Some(shape))).map_err(damaged)?,
             None => (State::default(), None),
         };
         if let Some(shape) = shape {
-            same_shape(&shape, &job, &state)?;
+            let mut rows = vec![0; shape.steps.len()];
+            chunks.iter().for_each(|(_, tag, count)| rows.get_mut(tag.step as usize).into_iter().for_each(|rows| *rows += count));
+            same_shape(&shape, &job, &rows, state.latch.len())?;
         }
-        let (log, planned) = EpochLog::open(home.epoch_log(), job.name(), state.epoch)?;
+        let planned = match plan {
+            Some(plan) => Some(serde_json::from_slice::<Plan>(&plan).map_err(|error| damaged(error.to_string()))?).filter(|plan| plan.epoch > state.epoch),
+            None => None,
+        };
+        if let Some(plan) = &planned
+            && plan.epoch != state.epoch + 1
+        {
+            return Err(damaged(format!("its state is of epoch {}, the last plan of epoch {}", state.epoch, plan.epoch)));
+        }
         let digest = job.digest();
         let (job, next_job) = match &planned {
             Some(plan) if plan.digest != digest => (saved_job::read(&home.saved_job(), job.name())?, Some(job)),
@@ -104,14 +120,11 @@ impl Runner {
                 (job, None)
             }
         };
-        let worker = ready(job, &config, state.epoch)?;
-        if let Some(stage) = &worker.stages.windows
-            && let Err(what) = snapshot::adopt(&mut state, &stage.state_schema)
-        {
-            return Err(RunError::OtherShape { job: worker.job.name().to_owned(), what });
-        }
+        let mut worker = ready(job, &config, state.epoch)?;
+        let restored = worker.restore(chunks, &mut store).await;
+        restored.map_err(|source| RunError::Engine { job: name.clone(), epoch: state.epoch, what: "read its state", source })?;
         state.keep_topics(worker.job.topics());
-        info!(job = worker.job.name(), epoch = state.epoch, windows = state.windows.len(), planned = planned.is_some(), "opened job");
+        info!(job = name, epoch = state.epoch, state_rows = worker.state_rows().iter().sum::<usize>(), planned = planned.is_some(), "opened job");
         let digest = worker.job.digest();
         Ok(Runner {
             worker,
@@ -119,7 +132,7 @@ impl Runner {
             digest,
             config,
             home,
-            log,
+            store,
             state,
             buffer: Buffer::default(),
             assigned: BTreeSet::new(),
@@ -129,6 +142,7 @@ impl Runner {
             saved: None,
             ahead: false,
             stopped: false,
+            totals: Progress::default(),
         })
     }
 
@@ -152,9 +166,33 @@ impl Runner {
         self.state.watermark.and_then(moment)
     }
 
-    /// Windows that are open.
+    /// Windows, or pieces of windows, that are open.
     pub fn open_windows(&self) -> usize {
-        self.state.windows.len()
+        self.worker.steps.iter().map(StepWork::open_windows).sum()
+    }
+
+    /// How the job is doing, step by step.
+    pub fn stats(&self) -> RunnerStats {
+        let step = |step: &StepWork| StepStats {
+            label: step.label.clone(),
+            rows_in: step.rows_in,
+            rows_out: step.rows_out,
+            busy: step.busy,
+            state_rows: step.state_rows(),
+            open_windows: step.open_windows(),
+        };
+        RunnerStats {
+            epoch: self.state.epoch,
+            watermark: self.watermark(),
+            buffered_rows: self.buffer.rows(),
+            buffered_bytes: self.buffer.bytes(),
+            state_memory_bytes: self.store.memory_bytes(),
+            state_bytes: self.store.live_bytes(),
+            disk_bytes: self.store.disk_bytes(),
+            raised: self.state.latch.len(),
+            totals: self.totals,
+            steps: self.worker.steps.iter().map(step).collect(),
+        }
     }
 
     /// Rows that wait for an epoch.
@@ -253,6 +291,12 @@ impl Runner {
             return Err(RunError::Stopped { job: self.worker.job.name().to_owned() });
         }
         let result = self.epochs(now, end, sink).await;
+        if let Ok(progress) = &result {
+            self.totals.epochs += progress.epochs;
+            self.totals.rows_in += progress.rows_in;
+            self.totals.rows_out += progress.rows_out;
+            self.totals.rows_late += progress.rows_late;
+        }
         // A sink that refuses is asked again; after anything else the files may be ahead of the memory.
         self.stopped = matches!(&result, Err(error) if !matches!(error, RunError::Sink { .. }));
         result
@@ -285,6 +329,9 @@ impl Runner {
             self.step(Step::OutputTaken)?;
             self.commit(now, &plan)?;
             progress.epochs += 1;
+            if let Some(job) = self.next_job.take() {
+                self.change_job(job).await?;
+            }
         }
     }
 
@@ -299,11 +346,13 @@ impl Runner {
             buffer: &self.buffer,
             silence: &self.silence,
             state: &self.state,
+            open: self.worker.state_rows().iter().any(|rows| *rows > 0),
             config: &self.config,
         };
         let Some(plan) = facts.plan(ended) else { return Ok(None) };
         if !self.worker.job.gives_records() {
-            self.log.append(&plan)?;
+            let bytes = serde_json::to_vec(&plan).expect("a plan can always be written as JSON");
+            self.store.write_plan(&bytes).map_err(|error| store_error(self.worker.job.name(), error))?;
         }
         self.planned = Some(plan.clone());
         self.step(Step::PlanWritten)?;
@@ -318,10 +367,10 @@ impl Runner {
     }
 
     async fn compute(&mut self, plan: &Plan, rows: Vec<RecordBatch>) -> Result<(), RunError> {
-        let worked = self.worker.work(plan, &rows, &self.state).await;
+        let worked = self.worker.work(plan, &rows, &self.state, &mut self.store).await;
         let (output, state) = worked.map_err(|error| self.engine("compute its output", plan.epoch, error))?;
         let job = || self.worker.job.name().to_owned();
-        let (bytes, keys) = (state.bytes(), state.latch.len());
+        let (bytes, keys) = (self.store.live_bytes(), state.latch.len());
         if bytes > self.config.state_bytes_max {
             return Err(RunError::StateTooLarge { job: job(), bytes, limit: self.config.state_bytes_max });
         }
@@ -335,9 +384,24 @@ impl Runner {
     /// Makes the state durable where an epoch has not done so. For the end of a process that ends in order.
     pub fn save(&mut self) -> Result<(), RunError> {
         if self.ahead && !self.stopped {
-            snapshot::write(&self.home.snapshot(), self.worker.job.name(), &self.worker.job.shape(), &self.state)?;
+            let job = &self.worker.job;
+            let header = Header::of(job.name(), job.shape(), &self.state).bytes();
+            self.store.commit(&header).map_err(|error| store_error(job.name(), error))?;
             self.ahead = false;
         }
+        Ok(())
+    }
+
+    /// Goes on with the job as its file says it now.
+    async fn change_job(&mut self, job: Job) -> Result<(), RunError> {
+        same_shape(&self.worker.job.shape(), &job, &self.worker.state_rows(), self.state.latch.len())?;
+        self.state.keep_topics(job.topics());
+        saved_job::write(&self.home.saved_job(), &job)?;
+        self.worker = ready(job, &self.config, self.state.epoch)?;
+        let chunks = self.store.chunks();
+        let restored = self.worker.restore(chunks, &mut self.store).await;
+        restored.map_err(|error| self.engine("read its state", self.state.epoch, error))?;
+        self.digest = self.worker.job.digest();
         Ok(())
     }
 
@@ -355,20 +419,6 @@ impl Runner {
         plan.ranges.iter().for_each(|range| self.buffer.drop_before(&range.partition(), range.to));
         debug!(job = output.job, epoch = output.epoch, rows = output.rows.num_rows(), late = output.late.num_rows(), "epoch done");
         self.step(Step::SnapshotWritten)?;
-        self.log.trim()?;
-        match self.next_job.take() {
-            Some(job) => self.change_job(job),
-            None => Ok(()),
-        }
-    }
-
-    /// Goes on with the job as its file says it now.
-    fn change_job(&mut self, job: Job) -> Result<(), RunError> {
-        same_shape(&self.worker.job.shape(), &job, &self.state)?;
-        self.state.keep_topics(job.topics());
-        saved_job::write(&self.home.saved_job(), &job)?;
-        self.worker = ready(job, &self.config, self.state.epoch)?;
-        self.digest = self.worker.job.digest();
         Ok(())
     }
 
@@ -384,8 +434,12 @@ impl Runner {
     }
 }
 
-fn same_shape(shape: &Shape, job: &Job, state: &State) -> Result<(), RunError> {
-    match shape.difference(&job.shape(), state) {
+fn store_error(job: &str, source: StoreError) -> RunError {
+    RunError::Store { job: job.to_owned(), source: source.into() }
+}
+
+fn same_shape(shape: &Shape, job: &Job, step_rows: &[usize], raised: usize) -> Result<(), RunError> {
+    match shape.difference(&job.shape(), step_rows, raised) {
         Some(what) => Err(RunError::OtherShape { job: job.name().to_owned(), what }),
         None => Ok(()),
     }

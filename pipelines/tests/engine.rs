@@ -169,7 +169,7 @@ async fn a_burst_and_a_gas_alarm_are_raised_and_ordinary_life_is_not() {
 async fn a_sink_that_refuses_is_asked_again() {
     let log = Log::one((0..300).map(|second| reading(second, "a", "level", "m", 1.0)).collect());
     let folder = tempfile::tempdir().unwrap();
-    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).unwrap();
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).await.unwrap();
     let mut sink = Memory { refusals: 2, ..Memory::default() };
     push(&mut runner, log.chunk(0, 0, 300));
     for _ in 0..2 {
@@ -184,7 +184,7 @@ async fn a_sink_that_refuses_is_asked_again() {
 async fn a_partition_that_was_announced_is_waited_for_until_it_is_idle() {
     let log = Log(BTreeMap::from([(0, (0..600).map(|second| reading(second, "a", "level", "m", 1.0)).collect()), (1, vec![reading(590, "b", "level", "m", 1.0)])]));
     let folder = tempfile::tempdir().unwrap();
-    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).unwrap();
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).await.unwrap();
     let mut sink = Memory::default();
     runner.assign(common::TOPIC, 1);
     push(&mut runner, log.chunk(0, 0, 600));
@@ -208,7 +208,7 @@ async fn one_backlog_does_not_keep_the_other_partitions_out() {
     let log = Log(BTreeMap::from([(0, records(400)), (1, records(50))]));
     let folder = tempfile::tempdir().unwrap();
     let small = RunnerConfig { buffer_rows_max: 200, epoch_rows_max: 64, ..config(1) };
-    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), small).unwrap();
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), small).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 200));
     let Push::Full(again) = runner.push(log.chunk(0, 200, 400)).unwrap() else { panic!("the buffer is full") };
     push(&mut runner, log.chunk(1, 0, 50));
@@ -224,7 +224,7 @@ async fn one_backlog_does_not_keep_the_other_partitions_out() {
 async fn what_is_known_is_passed_over_and_foreign_topics_are_refused() {
     let log = Log::one((0..10).map(|second| reading(second, "a", "level", "m", 1.0)).collect());
     let folder = tempfile::tempdir().unwrap();
-    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).unwrap();
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).await.unwrap();
     let mut sink = Memory::default();
     push(&mut runner, log.chunk(0, 0, 6));
     push(&mut runner, log.chunk(0, 2, 8));
@@ -243,7 +243,7 @@ async fn a_poll_may_move_between_threads() {
         future
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut runner = Runner::open(builtin("thresholds"), folder.path(), config(1)).unwrap();
+    let mut runner = Runner::open(builtin("thresholds"), folder.path(), config(1)).await.unwrap();
     let progress = can_be_sent(runner.poll(common::at(0), &mut Memory::default())).await.unwrap();
     assert_eq!(progress, pipelines::Progress::default(), "without rows there is no epoch");
 }
@@ -255,7 +255,7 @@ async fn a_latch_that_is_told_nonsense_stops() {
         CREATE TABLE out WITH (connector='kafka', topic='t', 'event.type'='e', 'latch.key'='station', 'latch.state'='state');
         INSERT INTO out SELECT station, 'Raised' AS state FROM r GROUP BY tumble(ts, INTERVAL '1 second'), station";
     let folder = tempfile::tempdir().unwrap();
-    let mut runner = Runner::open(Job::parse("test", sql, &[]).unwrap(), folder.path(), config(1)).unwrap();
+    let mut runner = Runner::open(Job::parse("test", sql, &[]).unwrap(), folder.path(), config(1)).await.unwrap();
     let log = Log::one(vec![reading(0, "a", "level", "m", 1.0)]);
     let error = run_to_end(&mut runner, &log, 1, &mut Memory::default()).await.unwrap_err();
     let cause = std::error::Error::source(&error).expect("an engine's error has a cause").to_string();
@@ -267,7 +267,7 @@ async fn state_has_a_budget() {
     let log = Log::one((0..200).map(|second| reading(second, &format!("station-{second}"), "level", "m", 1.0)).collect());
     let folder = tempfile::tempdir().unwrap();
     let small = RunnerConfig { state_bytes_max: 2_000, ..config(1) };
-    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), small).unwrap();
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), small).await.unwrap();
     let error = run_to_end(&mut runner, &log, 200, &mut Memory::default()).await.unwrap_err();
     assert!(matches!(error, RunError::StateTooLarge { limit: 2_000, .. }), "{error}");
     assert!(matches!(runner.poll(common::at(0), &mut Memory::default()).await, Err(RunError::Stopped { .. })));

@@ -26,7 +26,7 @@ async fn run_with_crashes(name: &str, log: &Log, at: Step, every: usize) -> Memo
         let counter = Arc::clone(&reached);
         let hook = move |step: Step| step == at && (counter.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every);
         let config = RunnerConfig { hook: Some(Arc::new(hook)), ..config(2) };
-        let mut runner = Runner::open(builtin(name), folder.path(), config).unwrap();
+        let mut runner = Runner::open(builtin(name), folder.path(), config).await.unwrap();
         match run_to_end(&mut runner, log, 37, &mut sink).await {
             Ok(()) => return sink,
             Err(RunError::Interrupted(step)) => assert_eq!(step, at),
@@ -56,12 +56,12 @@ async fn a_planned_epoch_keeps_its_ranges_when_more_has_come() {
     let folder = tempfile::tempdir().unwrap();
     let mut sink = Memory::default();
     let crash = RunnerConfig { hook: Some(Arc::new(|step| step == Step::OutputTaken)), ..config(1) };
-    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), crash).unwrap();
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), crash).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 100));
     push(&mut runner, log.chunk(3, 0, 70));
     assert!(matches!(runner.poll(common::at(500), &mut sink).await, Err(RunError::Interrupted(Step::OutputTaken))));
     drop(runner);
-    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(3)).unwrap();
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(3)).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 400));
     assert!(runner.poll(common::at(900), &mut sink).await.unwrap().waiting, "partition 3 is missing");
     push(&mut runner, log.chunk(3, 0, 400));
@@ -98,11 +98,11 @@ async fn an_epoch_that_was_planned_is_finished_by_the_job_that_planned_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut sink = Memory::default();
     let crash = RunnerConfig { hook: Some(Arc::new(|step| step == Step::OutputTaken)), ..config(1) };
-    let mut runner = Runner::open(builtin("thresholds"), folder.path(), crash).unwrap();
+    let mut runner = Runner::open(builtin("thresholds"), folder.path(), crash).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 5));
     runner.poll(common::at(900), &mut sink).await.unwrap_err();
     drop(runner);
-    let mut runner = Runner::open(thresholds(EDITED), folder.path(), config(1)).unwrap();
+    let mut runner = Runner::open(thresholds(EDITED), folder.path(), config(1)).await.unwrap();
     assert!(matches!(runner.push(log.chunk(0, 0, 10)).unwrap(), pipelines::Push::Full(rest) if rest.first_offset == 5));
     runner.poll(common::at(900), &mut sink).await.unwrap();
     assert_eq!(sink.repeated, 1);
@@ -116,21 +116,21 @@ async fn an_epoch_that_was_planned_is_finished_by_the_job_that_planned_it() {
 async fn open_windows_are_not_carried_into_another_shape() {
     let folder = tempfile::tempdir().unwrap();
     let minute = "INSERT INTO out SELECT count(*) AS n FROM readings GROUP BY tumble(ts, INTERVAL '1 minute')";
-    let mut runner = Runner::open(common::job(minute), folder.path(), config(1)).unwrap();
+    let mut runner = Runner::open(common::job(minute), folder.path(), config(1)).await.unwrap();
     push(&mut runner, Log::one(vec![reading(0, "a", "level", "m", 1.0)]).chunk(0, 0, 1));
     runner.poll(common::at(9), &mut Memory::default()).await.unwrap();
-    let busy = Runner::open(common::job(minute), folder.path(), config(1)).unwrap_err();
+    let busy = Runner::open(common::job(minute), folder.path(), config(1)).await.unwrap_err();
     assert!(matches!(busy, RunError::Busy { .. }), "{busy}");
     drop(runner);
     let hour = minute.replace("1 minute", "1 hour");
-    let error = Runner::open(common::job(&hour), folder.path(), config(1)).unwrap_err();
-    assert!(error.to_string().contains("the window was 1 min, it is 1 h now"), "{error}");
+    let error = Runner::open(common::job(&hour), folder.path(), config(1)).await.unwrap_err();
+    assert!(error.to_string().contains("the window was tumble 1 min, it is tumble 1 h now"), "{error}");
     let keys = minute.replace("')", "'), station").replace("count(*)", "count(*)");
-    assert!(matches!(Runner::open(common::job(&keys), folder.path(), config(1)), Err(RunError::OtherShape { .. })));
+    assert!(matches!(Runner::open(common::job(&keys), folder.path(), config(1)).await, Err(RunError::OtherShape { .. })));
     let outside = minute.replace("count(*) AS n", "count(*) + 1 AS n");
-    drop(Runner::open(common::job(&outside), folder.path(), config(1)).unwrap());
+    drop(Runner::open(common::job(&outside), folder.path(), config(1)).await.unwrap());
     Runner::reset("test", folder.path()).unwrap();
-    let runner = Runner::open(common::job(&hour), folder.path(), config(1)).unwrap();
+    let runner = Runner::open(common::job(&hour), folder.path(), config(1)).await.unwrap();
     assert_eq!((runner.epoch(), runner.positions().len()), (0, 0));
 }
 
@@ -138,7 +138,7 @@ async fn open_windows_are_not_carried_into_another_shape() {
 async fn damage_is_named_and_a_torn_plan_is_no_damage() {
     let log = two_partitions(300);
     let folder = tempfile::tempdir().unwrap();
-    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).unwrap();
+    let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 200));
     runner.poll(common::at(400), &mut Memory::default()).await.unwrap();
     drop(runner);
@@ -146,18 +146,18 @@ async fn damage_is_named_and_a_torn_plan_is_no_damage() {
     let mut plans = std::fs::read(&log_path).unwrap();
     plans.extend_from_slice(&[9, 0, 0, 0, 1, 2]);
     std::fs::write(&log_path, &plans).unwrap();
-    assert_eq!(Runner::open(builtin("sensor_1m"), folder.path(), config(1)).unwrap().epoch(), 1);
+    assert_eq!(Runner::open(builtin("sensor_1m"), folder.path(), config(1)).await.unwrap().epoch(), 1);
     let path = folder.path().join("state.snapshot");
     let whole = std::fs::read(&path).unwrap();
     for at in [0, 20, whole.len() - 1] {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x20;
         std::fs::write(&path, &bytes).unwrap();
-        let error = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).unwrap_err();
+        let error = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).await.unwrap_err();
         assert!(matches!(error, RunError::Damaged { .. }), "byte {at}: {error}");
     }
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    assert!(matches!(Runner::open(builtin("sensor_1m"), folder.path(), config(1)), Err(RunError::Damaged { .. })));
+    assert!(matches!(Runner::open(builtin("sensor_1m"), folder.path(), config(1)).await, Err(RunError::Damaged { .. })));
 }
 
 /// Readings of three partitions that are out of order by less than the watermark waits.
@@ -220,7 +220,7 @@ async fn an_alarm_comes_through_every_crash_under_its_one_id() {
         'runs: loop {
             let counter = Arc::clone(&reached);
             let hook = move |at: Step| at == step && (counter.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(5);
-            let mut runner = Runner::open(builtin("alarms"), folder.path(), RunnerConfig { hook: Some(Arc::new(hook)), ..config(2) }).unwrap();
+            let mut runner = Runner::open(builtin("alarms"), folder.path(), RunnerConfig { hook: Some(Arc::new(hook)), ..config(2) }).await.unwrap();
             let from = runner.positions().values().next().map_or(0, |next| *next as usize);
             for at in (from..300).step_by(10) {
                 push(&mut runner, log.chunk(0, at, (at + 10).min(300)));
@@ -235,7 +235,7 @@ async fn an_alarm_comes_through_every_crash_under_its_one_id() {
             break;
         }
         assert_eq!(sink.0.len(), 43, "{step:?}: every seventh of 300 readings is beyond red");
-        let reopened = Runner::open(builtin("alarms"), folder.path(), config(1)).unwrap();
+        let reopened = Runner::open(builtin("alarms"), folder.path(), config(1)).await.unwrap();
         assert_eq!(reopened.positions().values().copied().collect::<Vec<_>>(), [300], "a process that ends in order says nothing twice");
     }
 }

@@ -82,16 +82,18 @@ pub async fn start(
     let side = SideTables::open(lake, &name).await?;
     let (sink, every) = match job.target().clone() {
         Target::Kafka { topic, event_type, key_column, .. } => {
+            let event_type = event_type.unwrap_or_default();
             (JobSink::Kafka(KafkaSink { producer: bus.producer_with(&ProducerConfig::prompt())?, source: format!("citybrain/jobs/{name}"), topic, event_type, key_column }), Duration::ZERO)
         }
-        Target::Delta { schema, table } => {
+        Target::Delta(pipelines::Location::Lake { schema, table }) => {
             let table = TableName::new(schema, table);
             lake.create(&table, job.output_schema()).await?;
             (JobSink::Delta(DeltaSink { lake: lake.clone(), table, app_id: format!("job/{name}") }), commit_every)
         }
+        other => return Err(anyhow!("{other:?} is for jobs that run alone")),
     };
     let feeds_brain = matches!(&sink, JobSink::Kafka(_));
-    let mut runner = Runner::open(job, &home.dir("jobs").join(&name), RunnerConfig::default())?;
+    let mut runner = Runner::open(job, &home.dir("jobs").join(&name), RunnerConfig::default()).await?;
     for (topic, partitions) in bus.topics().await?.into_iter().filter(|(topic, _)| filter.matches(topic)) {
         // A partition that nobody knows would let the watermark run ahead of what is in it.
         (0..partitions).for_each(|partition| runner.assign(&topic, partition));

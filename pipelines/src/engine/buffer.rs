@@ -97,8 +97,11 @@ impl Buffer {
     }
 }
 
-/// The same chunk with only the rows of these event types and only these columns.
+/// The same chunk with only the rows of these event types, or all when there are none, and only these columns.
 pub(crate) fn only(chunk: Chunk, event_types: &[String], columns: &[usize]) -> Result<Chunk> {
+    if event_types.is_empty() {
+        return Ok(Chunk { rows: chunk.rows.project(columns)?, ..chunk });
+    }
     let types = column(&chunk.rows, "ce_type").as_string::<i32>();
     let mask: BooleanArray = types.iter().map(|kind| Some(kind.is_some_and(|kind| event_types.iter().any(|wanted| wanted == kind)))).collect();
     let narrow = chunk.rows.project(columns)?;

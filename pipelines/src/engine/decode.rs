@@ -30,7 +30,7 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     pub(crate) fn new(source: &Source, used: Vec<bool>) -> Decoder {
-        Decoder { columns: source.columns.clone(), schema: source.schema(), used }
+        Decoder { columns: source.columns.clone(), schema: source.read_schema(), used }
     }
 
     pub(crate) fn decode(&self, rows: &RecordBatch) -> RecordBatch {

@@ -3,7 +3,8 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use crate::engine::{epoch_log, saved_job, snapshot};
+use crate::engine::saved_job;
+use crate::engine::store::Store;
 use crate::error::RunError;
 
 /// A state directory that this process holds. The lock goes with the process, however it ends.
@@ -25,12 +26,8 @@ impl Home {
         }
     }
 
-    pub(crate) fn snapshot(&self) -> PathBuf {
-        snapshot::path_in(&self.folder)
-    }
-
-    pub(crate) fn epoch_log(&self) -> PathBuf {
-        epoch_log::path_in(&self.folder)
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(crate) fn saved_job(&self) -> PathBuf {
@@ -39,11 +36,10 @@ impl Home {
 
     /// Removes everything that a job has left here.
     pub(crate) fn clear(&self) -> Result<(), RunError> {
-        for path in [self.snapshot(), self.epoch_log(), self.saved_job()] {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(RunError::io("remove", &path)(error)),
-                Ok(()) | Err(_) => {}
-            }
+        Store::clear(&self.folder).map_err(RunError::io("clear", &self.folder))?;
+        match std::fs::remove_file(self.saved_job()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(RunError::io("remove", self.saved_job())(error)),
+            Ok(()) | Err(_) => {}
         }
         Ok(())
     }

@@ -1,33 +1,32 @@
 //! Ids of output rows, made from what a row stands for: the same however the input was cut into epochs.
 
-use arrow::array::{Array, ArrayRef};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, SecondsFormat};
-use datafusion::error::Result;
 
 use crate::limits::ID_BYTES_MAX;
 
-/// The ids of windows: the job, the start of the window and the keys.
-pub(crate) fn of_windows(job: &str, starts: &[i64], keys: &[ArrayRef]) -> Result<Vec<String>> {
-    let options = FormatOptions::default();
-    let formatters = keys.iter().map(|key| ArrayFormatter::try_new(key.as_ref(), &options)).collect::<Result<Vec<_>, _>>()?;
-    let id = |(row, start): (usize, &i64)| {
-        let mut id = format!("{job}/{}", moment(*start));
-        for (key, formatter) in keys.iter().zip(&formatters) {
-            id.push('/');
-            match key.is_null(row) {
-                true => id.push('-'),
-                false => push_escaped(&mut id, &formatter.value(row).to_string()),
-            }
+/// The id of a window: the job, the start of the window and the keys. The prefix tells the windows of one step of a job from
+/// those of another.
+pub(crate) fn of_window(job: &str, prefix: &str, start: i64, keys: impl Iterator<Item = Option<String>>) -> String {
+    let mut id = format!("{job}/{prefix}{}", moment(start));
+    for key in keys {
+        id.push('/');
+        match key {
+            None => id.push('-'),
+            Some(key) => push_escaped(&mut id, &key),
         }
-        bounded(job, id)
-    };
-    Ok(starts.iter().enumerate().map(id).collect())
+    }
+    bounded(job, id)
 }
 
 /// The id of what one record gave.
 pub(crate) fn of_record(job: &str, topic: &str, partition: i32, offset: i64) -> String {
     bounded(job, format!("{job}/{topic}/{partition}/{offset}"))
+}
+
+/// The id of what two rows gave together.
+pub(crate) fn of_pair(job: &str, left: &str, right: &str) -> String {
+    let right = right.strip_prefix(job).and_then(|rest| rest.strip_prefix('/')).unwrap_or(right);
+    bounded(job, format!("{left}&{right}"))
 }
 
 /// The id of the nth row that one window or record gave.

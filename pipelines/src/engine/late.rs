@@ -33,6 +33,7 @@ pub(crate) struct LateRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
     Closed,
+    PartlyClosed,
     NoTime,
     Ancient,
     Future,
@@ -42,6 +43,7 @@ impl Reason {
     fn text(self) -> &'static str {
         match self {
             Reason::Closed => "its window was closed",
+            Reason::PartlyClosed => "a window that it belongs to was closed; it counts in the others",
             Reason::NoTime => "it has no event time",
             Reason::Ancient => "its event time is before 1970",
             Reason::Future => "its event time lies in the future",

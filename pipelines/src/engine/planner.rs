@@ -47,6 +47,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) buffer: &'a Buffer,
     pub(crate) silence: &'a Silence,
     pub(crate) state: &'a State,
+    /// Whether steps hold rows, which a partition that falls idle may set free.
+    pub(crate) open: bool,
     pub(crate) config: &'a RunnerConfig,
 }
 
@@ -69,7 +71,7 @@ impl Facts<'_> {
         let newly_idle = ranges.iter().any(|range| range.idle && !self.state.idle.contains(&range.partition()));
         let worth = ended
             || self.buffer.rows() > 0
-            || (newly_idle && !self.state.windows.is_empty())
+            || (newly_idle && self.open)
             || usize::try_from(passed).is_ok_and(|passed| passed >= self.config.epoch_rows_max);
         let planned_us = self.now.timestamp_micros();
         let ahead_us = i64::try_from(self.config.ahead_max.as_micros()).unwrap_or(i64::MAX);

@@ -1,14 +1,10 @@
-//! What a job knows between two epochs. It is a value: an epoch makes a new one and leaves the old one as it was.
+//! What a job knows between two epochs beside the rows that its steps keep.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::TimestampMicrosecondType;
-use datafusion::error::Result;
+use serde::{Deserialize, Serialize};
 
-use crate::chunk::slice_bytes;
-use crate::limits::{STATE_BATCHES_MAX, STATE_ROWS_UNMERGED_MAX};
+use crate::engine::steps::StepShape;
 
 /// A topic and a partition of it.
 pub(crate) type Partition = (String, i32);
@@ -23,8 +19,6 @@ pub(crate) struct State {
     pub(crate) partitions: BTreeMap<Partition, Progress>,
     pub(crate) idle: BTreeSet<Partition>,
     pub(crate) watermark: Option<i64>,
-    /// Open windows by their start.
-    pub(crate) windows: BTreeMap<i64, OpenWindow>,
     /// Raised conditions and their level.
     pub(crate) latch: BTreeMap<String, String>,
 }
@@ -33,40 +27,8 @@ pub(crate) struct State {
 pub(crate) struct Progress {
     /// The next offset.
     pub(crate) next: i64,
-    /// The latest event time.
-    pub(crate) time_max: Option<i64>,
-}
-
-/// DataFusion's partial-aggregate state of one window.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct OpenWindow {
-    pub(crate) batches: Vec<RecordBatch>,
-    /// Rows that the last merge left.
-    merged: usize,
-}
-
-impl OpenWindow {
-    pub(crate) fn merged(batches: Vec<RecordBatch>) -> OpenWindow {
-        let merged = batches.iter().map(RecordBatch::num_rows).sum();
-        OpenWindow { batches, merged }
-    }
-
-    fn rows(&self) -> usize {
-        self.batches.iter().map(RecordBatch::num_rows).sum()
-    }
-
-    /// Whether merging would pay: as many new rows as merged ones, so that the work stays in proportion.
-    pub(crate) fn wants_merge(&self) -> bool {
-        self.rows() - self.merged > STATE_ROWS_UNMERGED_MAX.max(self.merged)
-    }
-
-    fn push(&mut self, rows: RecordBatch) -> Result<()> {
-        self.batches.push(rows);
-        if self.batches.len() > STATE_BATCHES_MAX {
-            self.batches = vec![concat_batches(&self.batches[0].schema(), &self.batches)?];
-        }
-        Ok(())
-    }
+    /// The latest event time, less the delay of its source's watermark.
+    pub(crate) reached: Option<i64>,
 }
 
 impl State {
@@ -76,45 +38,117 @@ impl State {
         self.idle.retain(|partition| topics.contains(&partition.0));
     }
 
-    /// Puts partial rows, whose first column is the start of their window, to their windows.
-    pub(crate) fn add(&mut self, rows: &RecordBatch) -> Result<()> {
-        let starts = rows.column(0).as_primitive::<TimestampMicrosecondType>();
-        let mut by_start = BTreeMap::<i64, Vec<u32>>::new();
-        for (row, start) in starts.values().iter().enumerate() {
-            by_start.entry(*start).or_default().push(row as u32);
+    /// Notes how far event time has come in a partition.
+    pub(crate) fn reach(&mut self, topic: &str, partition: i32, reached: i64) {
+        if let Some(progress) = self.partitions.get_mut(&(topic.to_owned(), partition)) {
+            progress.reached = progress.reached.max(Some(reached));
         }
-        for (start, indices) in by_start {
-            let part = match indices.len() == rows.num_rows() {
-                true => rows.clone(),
-                false => take_record_batch(rows, &UInt32Array::from(indices))?,
-            };
-            self.windows.entry(start).or_default().push(part)?;
-        }
-        Ok(())
-    }
-
-    /// Takes the windows out that end at or before the watermark.
-    pub(crate) fn take_closed(&mut self, width_us: i64) -> Vec<RecordBatch> {
-        let Some(watermark) = self.watermark else { return Vec::new() };
-        let open = self.windows.split_off(&watermark.saturating_sub(width_us).saturating_add(1));
-        let closed = std::mem::replace(&mut self.windows, open);
-        closed.into_values().flat_map(|window| window.batches).collect()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.windows.values().flat_map(|window| &window.batches).map(slice_bytes).sum()
     }
 
     /// Moves the watermark: the least of the partitions that are not idle, or, when all are, the greatest; never back.
-    pub(crate) fn advance(&mut self, delay_us: i64) {
+    pub(crate) fn advance(&mut self) {
         let (idle, awake): (Vec<_>, Vec<_>) = self.partitions.iter().partition(|(partition, _)| self.idle.contains(*partition));
         let reached = match awake.is_empty() {
-            true => idle.iter().filter_map(|(_, progress)| progress.time_max).max(),
+            true => idle.iter().filter_map(|(_, progress)| progress.reached).max(),
             // A partition that is awake and has said nothing yet holds the watermark back.
-            false => awake.iter().map(|(_, progress)| progress.time_max).min().flatten(),
+            false => awake.iter().map(|(_, progress)| progress.reached).min().flatten(),
         };
-        if let Some(reached) = reached.map(|time| time.saturating_sub(delay_us)) {
+        if let Some(reached) = reached {
             self.watermark = Some(self.watermark.map_or(reached, |watermark| watermark.max(reached)));
         }
+    }
+}
+
+/// The state of a job as it is written beside the chunks.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Header {
+    job: String,
+    epoch: u64,
+    pub(crate) shape: Shape,
+    partitions: Vec<PartitionLine>,
+    watermark: Option<i64>,
+    latch: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PartitionLine {
+    topic: String,
+    partition: i32,
+    next: i64,
+    reached: Option<i64>,
+    idle: bool,
+}
+
+impl Header {
+    pub(crate) fn of(job: &str, shape: Shape, state: &State) -> Header {
+        let line = |(partition, progress): (&Partition, &Progress)| PartitionLine {
+            topic: partition.0.clone(),
+            partition: partition.1,
+            next: progress.next,
+            reached: progress.reached,
+            idle: state.idle.contains(partition),
+        };
+        Header {
+            job: job.to_owned(),
+            epoch: state.epoch,
+            shape,
+            partitions: state.partitions.iter().map(line).collect(),
+            watermark: state.watermark,
+            latch: state.latch.clone(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a header can always be written as JSON")
+    }
+
+    pub(crate) fn read(bytes: &[u8], job: &str) -> Result<Header, String> {
+        let header: Header = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if header.job != job {
+            return Err(format!("it is of job {}", header.job));
+        }
+        Ok(header)
+    }
+
+    /// The state, and the shape of the job that made it.
+    pub(crate) fn open(self) -> (State, Shape) {
+        let mut state = State { epoch: self.epoch, watermark: self.watermark, latch: self.latch, ..State::default() };
+        for line in self.partitions {
+            let partition = (line.topic, line.partition);
+            if line.idle {
+                state.idle.insert(partition.clone());
+            }
+            state.partitions.insert(partition, Progress { next: line.next, reached: line.reached });
+        }
+        (state, self.shape)
+    }
+}
+
+/// What state must agree in with the job that goes on from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    pub(crate) steps: Vec<StepShape>,
+    pub(crate) latch: Vec<String>,
+}
+
+impl Shape {
+    /// What differs, in words, as far as there is any state of it.
+    pub(crate) fn difference(&self, job: &Shape, step_rows: &[usize], raised: usize) -> Option<String> {
+        let held = |step: usize| step_rows.get(step).is_some_and(|rows| *rows > 0);
+        for (number, before) in self.steps.iter().enumerate().filter(|(number, _)| held(*number)) {
+            let Some(now) = job.steps.get(number) else {
+                return Some(format!("{} is gone", before.window));
+            };
+            if before.window != now.window {
+                return Some(format!("the window was {}, it is {} now", before.window, now.window));
+            }
+            if before.keys != now.keys {
+                return Some(format!("the keys were {}, they are {} now", before.keys.join(", "), now.keys.join(", ")));
+            }
+            if before.aggregates != now.aggregates {
+                return Some("the aggregates differ".to_owned());
+            }
+        }
+        (raised > 0 && self.latch != job.latch).then(|| "the columns of latch.key differ".to_owned())
     }
 }

@@ -1,72 +1,149 @@
-//! The work of one epoch: from the state before and the planned rows to the output and the state after.
+//! The work of one epoch: from the planned rows to the output, by way of the steps' state.
 //!
-//! Nothing here looks at a clock or a file: the same plan, rows and state give the same result.
+//! Nothing here looks at a clock or a file of its own: the same plan, rows and state give the same result.
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::{concat_batches, filter, filter_record_batch, take_record_batch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::session_state::SessionState;
+use datafusion::physical_plan::PhysicalExpr;
 use futures::future::try_join_all;
 
 use crate::chunk::column;
 use crate::engine::decode::Decoder;
 use crate::engine::epoch::Plan;
+use crate::engine::feeds::{Feeds, Names};
 use crate::engine::late::{self, LateRow, Reason};
-use crate::engine::stages::Stages;
-use crate::engine::state::{END_US, OpenWindow, Progress, State};
+use crate::engine::stage::{StagePlan, order_by};
+use crate::engine::state::{END_US, Progress, State};
+use crate::engine::steps::{Epoch, StepWork};
+use crate::engine::store::{ChunkId, Store, Tag};
 use crate::engine::{ids, latch};
-use crate::functions::window_start;
 use crate::job::Job;
 use crate::output::{EpochOutput, moment};
-use crate::sql::tables::Target;
+use crate::sql::flow::{StepKind, Window};
+use crate::sql::plan;
+use crate::sql::tables::{Latch, Source, Target};
 
 /// A job that is ready to work.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) job: Job,
-    pub(crate) stages: Stages,
-    decoder: Decoder,
+    session: SessionState,
+    sources: Vec<SourceWork>,
+    pub(crate) steps: Vec<StepWork>,
+    pub(crate) last: StagePlan,
     lanes: usize,
 }
 
-/// Rows of the stream that count, lane by lane, and what became of the others.
-struct Ingested {
-    lanes: Vec<RecordBatch>,
-    /// Topic, partition, offset and time of each row that counts; only kept when there are no windows.
-    records: Vec<(String, i32, i64, Option<i64>)>,
-    late: Vec<LateRow>,
+/// How the records of a source become rows of its feed.
+#[derive(Debug)]
+struct SourceWork {
+    decoder: Decoder,
+    generated: Vec<Arc<dyn PhysicalExpr>>,
+    /// The column of the event time.
+    time_at: Option<usize>,
+    delay_us: i64,
+    /// What decides whether a row is late.
+    rules: Vec<Rule>,
+    columns: usize,
+}
+
+/// When a row comes too late for a step that reads its source.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    Window(Window),
+    Join,
+}
+
+impl Rule {
+    /// Whether the row is late for some of what it belongs to, and whether for all.
+    fn late(self, time: i64, watermark: i64) -> (bool, bool) {
+        match self {
+            Rule::Window(window) => {
+                let (first, last) = window.ends(time);
+                (first <= watermark, last <= watermark)
+            }
+            Rule::Join => (time < watermark, time < watermark),
+        }
+    }
 }
 
 impl Worker {
     pub(crate) fn new(job: Job, lanes: usize, batch_rows: usize) -> Result<Worker> {
-        let source = &job.tables().source;
-        let stages = Stages::new(&source.name, job.split(), lanes, batch_rows)?;
-        let mut used = stages.used(source.columns.len())?;
-        if let Some((event_time, _)) = source.watermark {
-            used[event_time] = true;
+        let context = plan::session(lanes, batch_rows);
+        let session = context.state();
+        let flow = job.flow();
+        let steps = StepWork::all(flow, &session)?;
+        let last = StagePlan::new(&flow.last, &flow.feeds, &session)?;
+        let mut sources = Vec::with_capacity(job.tables().sources.len());
+        for (feed, source) in job.tables().sources.iter().enumerate() {
+            let generated = plan::generated(source, &context).map_err(|fault| DataFusionError::Plan(fault.of_job(job.name()).to_string()))?;
+            let mut used = vec![false; source.fields().len()];
+            for stage in steps.iter().flat_map(StepWork::stages).chain([&last]) {
+                stage.used(feed, &mut used)?;
+            }
+            let reads = |number: usize| steps[number].stages().flat_map(StagePlan::feeds).any(|read| read == feed);
+            let rules = flow.steps.iter().enumerate().filter(|(number, _)| reads(*number)).map(|(_, step)| match &step.kind {
+                StepKind::Aggregate(windows) => Rule::Window(windows.window),
+                StepKind::Collect(collect) => Rule::Window(collect.window),
+                StepKind::Join(_) => Rule::Join,
+            });
+            sources.push(SourceWork::new(source, used, generated, rules.collect()));
         }
-        let decoder = Decoder::new(source, used);
-        Ok(Worker { job, stages, decoder, lanes: lanes.max(1) })
+        Ok(Worker { job, session, sources, steps, last, lanes: lanes.max(1) })
+    }
+
+    /// Takes the chunks of an earlier run over.
+    pub(crate) async fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>, store: &mut Store) -> Result<()> {
+        let mut by_step: Vec<Vec<(ChunkId, Tag, usize)>> = vec![Vec::new(); self.steps.len()];
+        for chunk in chunks {
+            match by_step.get_mut(chunk.1.step as usize) {
+                Some(chunks) => chunks.push(chunk),
+                // Of a step that is gone; it had no rows, or the job would not have been opened.
+                None => store.drop(chunk.0),
+            }
+        }
+        for (step, chunks) in self.steps.iter_mut().zip(by_step) {
+            step.restore(chunks, store).await?;
+        }
+        Ok(())
+    }
+
+    /// Rows that each step keeps.
+    pub(crate) fn state_rows(&self) -> Vec<usize> {
+        self.steps.iter().map(StepWork::state_rows).collect()
     }
 
     /// Works one epoch off. `rows` are those of the planned ranges, ordered by topic, partition and offset.
-    pub(crate) async fn work(&self, plan: &Plan, rows: &[RecordBatch], before: &State) -> Result<(EpochOutput, State)> {
+    pub(crate) async fn work(&mut self, plan: &Plan, rows: &[RecordBatch], before: &State, store: &mut Store) -> Result<(EpochOutput, State)> {
         let mut state = before.clone();
         state.epoch = plan.epoch;
         for range in &plan.ranges {
-            let progress = state.partitions.entry(range.partition()).or_insert(Progress { next: range.from, time_max: None });
+            let progress = state.partitions.entry(range.partition()).or_insert(Progress { next: range.from, reached: None });
             progress.next = range.to;
         }
         state.idle = plan.ranges.iter().filter(|range| range.idle).map(|range| range.partition()).collect();
-        let ingested = self.ingest(plan, rows, &mut state).await?;
-        let late = late::batch(self.job.name(), before.watermark, &ingested.late);
-        let (rows, ids, times) = match self.stages.windows {
-            Some(_) => self.windows(plan, ingested.lanes, &mut state).await?,
-            None => {
-                self.advance(plan, &mut state);
-                self.records(ingested.lanes, &ingested.records).await?
+        let mut feeds = Feeds::new(self.job.flow().feeds.iter().map(|feed| Arc::clone(&feed.schema)).collect());
+        let mut late = Vec::new();
+        for feed in 0..self.sources.len() {
+            self.ingest(feed, plan, rows, &mut state, &mut feeds, &mut late).await?;
+        }
+        late.sort_by(|a: &LateRow, b: &LateRow| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
+        self.advance(plan, &mut state);
+        for step in &mut self.steps {
+            let started = std::time::Instant::now();
+            let (job, feed) = (self.job.name(), step.feed);
+            let mut epoch = Epoch { job, session: &self.session, feeds: &feeds, before: before.watermark, after: state.watermark, store };
+            for given in step.work(&mut epoch).await? {
+                feeds.add(feed, given.columns, given.times, given.names)?;
             }
-        };
+            step.busy += started.elapsed();
+        }
+        let (rows, ids, times) = self.output(&feeds, &mut state).await?;
         let output = EpochOutput {
             job: self.job.name().to_owned(),
             epoch: plan.epoch,
@@ -74,139 +151,187 @@ impl Worker {
             rows,
             ids,
             times: times.into_iter().map(|time| time.and_then(moment)).collect(),
-            late,
+            late: late::batch(self.job.name(), before.watermark, &late),
             watermark: state.watermark.and_then(moment),
         };
         Ok((output, state))
     }
 
-    /// Decodes rows and sorts out the late ones, each lane a part of them.
-    async fn ingest(&self, plan: &Plan, rows: &[RecordBatch], state: &mut State) -> Result<Ingested> {
-        let mut ingested = Ingested { lanes: Vec::new(), records: Vec::new(), late: Vec::new() };
-        let Some(first) = rows.first() else { return Ok(ingested) };
-        let rows = concat_batches(&first.schema(), rows)?;
+    /// DataFusion's plans, stage by stage.
+    pub(crate) fn explain(&self, text: &mut String) {
+        for (number, step) in self.steps.iter().enumerate() {
+            for stage in step.stages() {
+                text.push_str(&format!("into step {}: {}\n{}\n", number + 1, step.label, stage.logical().display_indent()));
+            }
+        }
+        text.push_str(&format!("into the sink\n{}\n", self.last.logical().display_indent()));
+    }
+
+    fn advance(&self, plan: &Plan, state: &mut State) {
+        if self.job.tables().sources.iter().all(|source| source.watermark.is_none()) {
+            return;
+        }
+        match plan.ended {
+            true => state.watermark = Some(END_US),
+            false => state.advance(),
+        }
+    }
+
+    /// Decodes the rows of a source and sorts out the late ones, each lane a part of them.
+    async fn ingest(&self, feed: usize, plan: &Plan, rows: &[RecordBatch], state: &mut State, feeds: &mut Feeds, late: &mut Vec<LateRow>) -> Result<()> {
+        let work = &self.sources[feed];
+        let Some(rows) = self.rows_of(&self.job.tables().sources[feed], rows)? else { return Ok(()) };
         let lane_rows = rows.num_rows().div_ceil(self.lanes);
         let parts = (0..rows.num_rows()).step_by(lane_rows.max(1)).map(|from| rows.slice(from, lane_rows.min(rows.num_rows() - from)));
         let decoded = try_join_all(parts.map(|part| {
-            let decoder = self.decoder.clone();
+            let decoder = work.decoder.clone();
             tokio::task::spawn_blocking(move || (decoder.decode(&part), part))
         }));
-        for (columns, part) in decoded.await.map_err(|error| DataFusionError::External(error.into()))? {
-            let keep = self.sort_out(plan, &part, &columns, state, &mut ingested);
-            ingested.lanes.push(if keep.true_count() == keep.len() { columns } else { filter_record_batch(&columns, &keep)? });
+        for (read, part) in decoded.await.map_err(|error| DataFusionError::External(error.into()))? {
+            let mut columns = read.columns().to_vec();
+            for expr in &work.generated {
+                columns.push(expr.evaluate(&read)?.into_array(read.num_rows())?);
+            }
+            let times = match work.time_at {
+                Some(at) => Arc::clone(&columns[at]),
+                None => Arc::clone(column(&part, "ce_time")),
+            };
+            let keep = work.sort_out(plan, &part, times.as_primitive(), state, late);
+            let kept = |array: &ArrayRef| if keep.true_count() == keep.len() { Ok(Arc::clone(array)) } else { filter(array, &keep) };
+            let columns = columns[..work.columns].iter().map(kept).collect::<Result<Vec<_>, _>>()?;
+            let [topic, partition, offset] = ["topic", "partition", "offset"].map(|name| kept(column(&part, name)));
+            let names = Names::Records { topic: topic?, partition: partition?, offset: offset? };
+            feeds.add(feed, columns, kept(&times)?.as_primitive::<TimestampMicrosecondType>().clone(), names)?;
         }
-        Ok(ingested)
+        Ok(())
     }
 
-    /// Which rows count. The others are noted with their reason.
-    fn sort_out(&self, plan: &Plan, part: &RecordBatch, columns: &RecordBatch, state: &mut State, ingested: &mut Ingested) -> BooleanArray {
+    /// The rows that a source reads, in one batch.
+    fn rows_of(&self, source: &Source, rows: &[RecordBatch]) -> Result<Option<RecordBatch>> {
+        let Some(first) = rows.first() else { return Ok(None) };
+        if self.sources.len() == 1 {
+            return Ok(Some(concat_batches(&first.schema(), rows)?));
+        }
+        let mut own = Vec::with_capacity(rows.len());
+        for rows in rows.iter().filter(|rows| rows.num_rows() > 0 && source.topics.iter().any(|topic| topic == column(rows, "topic").as_string::<i32>().value(0))) {
+            match source.event_types.is_empty() {
+                true => own.push(rows.clone()),
+                false => {
+                    let types = column(rows, "ce_type").as_string::<i32>();
+                    let mask: BooleanArray = types.iter().map(|kind| Some(kind.is_some_and(|kind| source.event_types.iter().any(|wanted| wanted == kind)))).collect();
+                    own.push(filter_record_batch(rows, &mask)?);
+                }
+            }
+        }
+        let rows = concat_batches(&first.schema(), &own)?;
+        Ok((rows.num_rows() > 0).then_some(rows))
+    }
+
+    /// The rows for the sink, with their ids and times.
+    async fn output(&self, feeds: &Feeds, state: &mut State) -> Result<Output> {
+        let schema = Arc::clone(&self.job.flow().output);
+        if !self.last.has_rows(feeds) {
+            return Ok((RecordBatch::new_empty(schema), Vec::new(), Vec::new()));
+        }
+        let rows = self.last.rows(&self.session, feeds).await?;
+        let count = rows.num_columns() - 2;
+        // Windows by their end, then all rows by number: that orders windows by their keys, and records by position. What
+        // one of them gave more than once is ordered by its values.
+        let (number, time) = (Arc::clone(rows.column(count)), Arc::clone(rows.column(count + 1)));
+        let mut by = if self.job.flow().windowed { vec![time, number] } else { vec![number] };
+        by.extend_from_slice(&rows.columns()[..count]);
+        let rows = take_record_batch(&rows, &order_by(&by)?)?;
+        let numbers = rows.column(count).as_primitive::<UInt64Type>().values();
+        let times: Vec<Option<i64>> = rows.column(count + 1).as_primitive::<TimestampMicrosecondType>().iter().collect();
+        let ids = self.ids(&feeds.names(self.job.name(), numbers)?, numbers);
+        let rows = RecordBatch::try_new(schema, rows.columns()[..count].to_vec())?;
+        match self.job.target() {
+            Target::Kafka { latch: Some(latch), .. } => only_changes(latch, state, rows, ids, times),
+            _ => Ok((rows, ids, times)),
+        }
+    }
+
+    /// The id of each output row, from what the window or record that it came from is called.
+    fn ids(&self, names: &[String], numbers: &[u64]) -> Vec<String> {
+        let mut nth = 0;
+        let id = |row: usize| {
+            nth = if row > 0 && numbers[row - 1] == numbers[row] { nth + 1 } else { 0 };
+            ids::nth(self.job.name(), &names[row], nth)
+        };
+        (0..numbers.len()).map(id).collect()
+    }
+}
+
+type Output = (RecordBatch, Vec<String>, Vec<Option<i64>>);
+
+fn only_changes(latch: &Latch, state: &mut State, rows: RecordBatch, ids: Vec<String>, times: Vec<Option<i64>>) -> Result<Output> {
+    let keep = latch::changes(latch, &mut state.latch, &rows)?;
+    let kept = |index: &usize| keep.value(*index);
+    let ids = ids.into_iter().enumerate().filter(|(index, _)| kept(index)).map(|(_, id)| id).collect();
+    let times = times.into_iter().enumerate().filter(|(index, _)| kept(index)).map(|(_, time)| time).collect();
+    Ok((filter_record_batch(&rows, &keep)?, ids, times))
+}
+
+impl SourceWork {
+    fn new(source: &Source, mut used: Vec<bool>, generated: Vec<Arc<dyn PhysicalExpr>>, rules: Vec<Rule>) -> SourceWork {
+        let fields = source.fields();
+        let watermark = source.watermark.as_ref();
+        let time_at = watermark.map(|watermark| fields.iter().position(|field| *field.name() == watermark.column).expect("it was checked when the job was read"));
+        if let Some(at) = time_at {
+            used[at] = true;
+        }
+        // What is computed may read any column.
+        if used[source.columns.len()..].iter().any(|used| *used) {
+            used.fill(true);
+        }
+        used.truncate(source.columns.len());
+        SourceWork { decoder: Decoder::new(source, used), generated, time_at, delay_us: watermark.map_or(0, |watermark| watermark.delay_us), rules, columns: fields.len() }
+    }
+
+    /// Which rows count. The late ones are noted with their reason.
+    fn sort_out(&self, plan: &Plan, part: &RecordBatch, times: &TimestampMicrosecondArray, state: &mut State, late: &mut Vec<LateRow>) -> BooleanArray {
         let (partitions, offsets) = (column(part, "partition").as_primitive::<Int32Type>(), column(part, "offset").as_primitive::<Int64Type>());
         let topics = column(part, "topic").as_string::<i32>();
-        let watermark = self.job.tables().source.watermark;
-        let times = match watermark {
-            Some((event_time, _)) => columns.column(event_time),
-            None => column(part, "ce_time"),
-        };
-        let times = times.as_primitive::<TimestampMicrosecondType>();
-        let width_us = self.stages.windows.as_ref().map(|windows| windows.width_us);
+        let watermark = state.watermark;
         // Rows come partition by partition, so the partition at hand is looked up once for a whole run of them.
         let mut run: Option<(&str, i32, Option<i64>)> = None;
         let mut keep = Vec::with_capacity(part.num_rows());
         for row in 0..part.num_rows() {
             let (topic, partition) = (topics.value(row), partitions.value(row));
             let time = times.is_valid(row).then(|| times.value(row));
-            let reason = watermark.and_then(|_| unusable(plan, time));
             if run.is_none_or(|(of, at, _)| of != topic || at != partition) {
-                flush(state, run.take());
+                self.flush(state, run.take());
                 run = Some((topic, partition, None));
             }
+            let reason = self.time_at.and_then(|_| unusable(plan, time));
             if let (Some((_, _, latest)), None) = (&mut run, reason) {
                 *latest = (*latest).max(time);
             }
-            let closed = || match (width_us, time, state.watermark) {
-                (Some(width), Some(time), Some(watermark)) => window_start(time, width).saturating_add(width) <= watermark,
-                _ => false,
+            let (some, all) = match (reason, time, watermark) {
+                (Some(_), _, _) => (true, true),
+                (None, Some(time), Some(watermark)) if !self.rules.is_empty() => self.rules.iter().fold((false, true), |(some, all), rule| {
+                    let late = rule.late(time, watermark);
+                    (some || late.0, all && late.1)
+                }),
+                _ => (false, false),
             };
-            match reason.or_else(|| closed().then_some(Reason::Closed)) {
-                Some(reason) => {
-                    let offset = offsets.value(row);
-                    ingested.late.push(LateRow { topic: topic.to_owned(), partition, offset, event_time: time, reason });
-                    keep.push(false);
-                }
-                None => {
-                    if width_us.is_none() {
-                        ingested.records.push((topic.to_owned(), partition, offsets.value(row), time));
-                    }
-                    keep.push(true);
-                }
+            if some {
+                let reason = reason.unwrap_or(if all { Reason::Closed } else { Reason::PartlyClosed });
+                late.push(LateRow { topic: topic.to_owned(), partition, offset: offsets.value(row), event_time: time, reason });
             }
+            keep.push(!all);
         }
-        flush(state, run);
+        self.flush(state, run);
         BooleanArray::from(keep)
     }
 
-    /// Adds rows to their windows, moves the watermark, and closes what it has passed.
-    async fn windows(&self, plan: &Plan, lanes: Vec<RecordBatch>, state: &mut State) -> Result<Output> {
-        let stage = self.stages.windows.as_ref().expect("this is called for jobs with windows only");
-        if lanes.iter().any(|rows| rows.num_rows() > 0) {
-            let schema = lanes[0].schema();
-            for rows in self.stages.aggregate(stage, &schema, lanes).await? {
-                state.add(&rows)?;
-            }
-        }
-        for window in state.windows.values_mut().filter(|window| window.wants_merge()) {
-            *window = OpenWindow::merged(self.stages.merge(stage, std::mem::take(&mut window.batches)).await?);
-        }
-        self.advance(plan, state);
-        let closed = state.take_closed(stage.width_us);
-        if closed.is_empty() {
-            return Ok((self.stages.no_output(), Vec::new(), Vec::new()));
-        }
-        let closed = self.stages.finish(stage, closed).await?;
-        let base = ids::of_windows(self.job.name(), &closed.starts, &closed.keys)?;
-        let ends: Vec<Option<i64>> = closed.starts.iter().map(|start| Some(start.saturating_add(stage.width_us))).collect();
-        let (rows, numbers) = self.stages.output_of_windows(closed).await?;
-        let (ids, times) = self.name(&base, &ends, &numbers);
-        let Target::Kafka { latch: Some(latch), .. } = self.job.target() else { return Ok((rows, ids, times)) };
-        let keep = latch::changes(latch, &mut state.latch, &rows)?;
-        let kept = |index: &usize| keep.value(*index);
-        let ids = ids.into_iter().enumerate().filter(|(index, _)| kept(index)).map(|(_, id)| id).collect();
-        let times = times.into_iter().enumerate().filter(|(index, _)| kept(index)).map(|(_, time)| time).collect();
-        Ok((filter_record_batch(&rows, &keep)?, ids, times))
-    }
-
-    async fn records(&self, lanes: Vec<RecordBatch>, records: &[(String, i32, i64, Option<i64>)]) -> Result<Output> {
-        if records.is_empty() {
-            return Ok((self.stages.no_output(), Vec::new(), Vec::new()));
-        }
-        let job = self.job.name();
-        let base: Vec<String> = records.iter().map(|(topic, partition, offset, _)| ids::of_record(job, topic, *partition, *offset)).collect();
-        let times: Vec<Option<i64>> = records.iter().map(|record| record.3).collect();
-        let (rows, numbers) = self.stages.output_of_rows(lanes).await?;
-        let (ids, times) = self.name(&base, &times, &numbers);
-        Ok((rows, ids, times))
-    }
-
-    /// The id and time of each output row, from those of the window or record that it came from.
-    fn name(&self, base: &[String], times: &[Option<i64>], numbers: &[usize]) -> (Vec<String>, Vec<Option<i64>>) {
-        let mut nth = 0;
-        let ids = numbers.iter().enumerate().map(|(row, number)| {
-            nth = if row > 0 && numbers[row - 1] == *number { nth + 1 } else { 0 };
-            ids::nth(self.job.name(), &base[*number], nth)
-        });
-        (ids.collect(), numbers.iter().map(|number| times[*number]).collect())
-    }
-
-    fn advance(&self, plan: &Plan, state: &mut State) {
-        match (self.job.tables().source.watermark, plan.ended) {
-            (None, _) => {}
-            (Some(_), true) => state.watermark = Some(END_US),
-            (Some((_, delay_us)), false) => state.advance(delay_us),
+    /// Notes the latest time of a run of rows of one partition.
+    fn flush(&self, state: &mut State, run: Option<(&str, i32, Option<i64>)>) {
+        if let (Some((topic, partition, Some(latest))), Some(_)) = (run, self.time_at) {
+            state.reach(topic, partition, latest.saturating_sub(self.delay_us));
         }
     }
 }
-
-type Output = (RecordBatch, Vec<String>, Vec<Option<i64>>);
 
 /// Why a time cannot be used.
 fn unusable(plan: &Plan, time: Option<i64>) -> Option<Reason> {
@@ -218,11 +343,3 @@ fn unusable(plan: &Plan, time: Option<i64>) -> Option<Reason> {
     }
 }
 
-/// Notes the latest time of a run of rows of one partition.
-fn flush(state: &mut State, run: Option<(&str, i32, Option<i64>)>) {
-    if let Some((topic, partition, Some(latest))) = run
-        && let Some(progress) = state.partitions.get_mut(&(topic.to_owned(), partition))
-    {
-        progress.time_max = progress.time_max.max(Some(latest));
-    }
-}

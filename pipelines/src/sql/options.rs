@@ -23,7 +23,9 @@ impl<'a> Options<'a> {
 
     /// The option's value and place, if it is there.
     pub(crate) fn take(&mut self, name: &'static str) -> Option<(&'a str, Location)> {
-        self.taken.push(name);
+        if !self.taken.contains(&name) {
+            self.taken.push(name);
+        }
         let option = self.table.options.iter().find(|option| option.name == name)?;
         Some((option.value.as_str(), option.at))
     }
@@ -44,6 +46,11 @@ impl<'a> Options<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Takes options that change nothing here and are there for other engines.
+    pub(crate) fn pass_over(&mut self, names: &[&'static str]) {
+        self.taken.extend(names);
     }
 
     /// Refuses what nobody has taken.

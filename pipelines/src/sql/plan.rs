@@ -3,24 +3,28 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema};
 use datafusion::catalog::MemTable;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::datasource::ViewTable;
+use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility, try_cast};
+use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use futures::FutureExt;
 
 use crate::functions;
+use crate::sql::cut;
 use crate::sql::fault::Fault;
+use crate::sql::flow::Flow;
 use crate::sql::refuse::Marks;
 use crate::sql::rewrite;
 use crate::sql::script::Script;
-use crate::sql::split::{self, Split};
-use crate::sql::tables::Tables;
+use crate::sql::tables::{Generated, Source, Tables};
 use crate::sql::types;
 
 /// A session with the dialect's functions. Results do not depend on `lanes` or `batch_rows`; speed does.
@@ -34,24 +38,45 @@ pub(crate) fn session(lanes: usize, batch_rows: usize) -> SessionContext {
     session
 }
 
-/// Plans the query of a job and cuts it where the windows are.
-pub(crate) fn plan(script: &Script, tables: &Tables, lookups: &[RecordBatch], marks: &Marks, session: &SessionContext) -> Result<Split, Fault> {
+/// Plans the query of a job and cuts it where it needs state.
+pub(crate) fn plan(script: &Script, tables: &Tables, lookups: &[RecordBatch], marks: &Marks, session: &SessionContext) -> Result<Flow, Fault> {
     let faulty = |error: DataFusionError| Fault::planner(marks.query, &error);
     register(tables, lookups, session).map_err(faulty)?;
-    let state = session.state();
-    let query = Statement::Statement(Box::new(SqlStatement::Query(script.insert.query.clone())));
-    let planned = state.statement_to_plan(query).now_or_never().expect("tables in memory are found without waiting");
-    let planned = planned.map_err(faulty)?;
+    for view in &script.views {
+        let planned = to_plan(&view.query, session).map_err(|error| Fault::planner(view.at, &error))?;
+        session.register_table(bare(&view.name), Arc::new(ViewTable::new(planned, None))).map_err(faulty)?;
+    }
+    let planned = to_plan(&script.insert.query, session).map_err(faulty)?;
     check_volatility(&planned, marks)?;
+    let state = session.state();
     let analyzed = state.analyzer().execute_and_check(planned, state.config_options(), |_, _| {}).map_err(faulty)?;
     let plan = rewrite::total(analyzed).map_err(faulty)?;
     let plan = to_sink(plan, tables, marks)?;
-    split::split(plan, tables, marks)
+    cut::cut(plan, tables, marks)
 }
 
-fn register(tables: &Tables, lookups: &[RecordBatch], session: &SessionContext) -> Result<()> {
-    let stream = MemTable::try_new(tables.source.schema(), vec![vec![]])?;
-    session.register_table(bare(&tables.source.name), Arc::new(stream))?;
+fn to_plan(query: &Query, session: &SessionContext) -> DfResult<LogicalPlan> {
+    let statement = Statement::Statement(Box::new(SqlStatement::Query(Box::new(query.clone()))));
+    session.state().statement_to_plan(statement).now_or_never().expect("tables in memory are found without waiting")
+}
+
+/// What a column that is `GENERATED ALWAYS AS` computes, over the columns that are read.
+pub(crate) fn generated(source: &Source, session: &SessionContext) -> Result<Vec<Arc<dyn PhysicalExpr>>, Fault> {
+    let schema = DFSchema::try_from(source.read_schema()).map_err(|error| Fault::nowhere(error.to_string()))?;
+    let compute = |column: &Generated| {
+        let faulty = |error: DataFusionError| Fault::planner(column.at, &error);
+        let expr = session.parse_sql_expr(&column.expr.to_string(), &schema).map_err(faulty)?;
+        let expr = rewrite::total_of(try_cast(expr, column.data_type.clone()), &schema).map_err(faulty)?;
+        session.create_physical_expr(expr, &schema).map_err(faulty)
+    };
+    source.generated.iter().map(compute).collect()
+}
+
+fn register(tables: &Tables, lookups: &[RecordBatch], session: &SessionContext) -> DfResult<()> {
+    for source in &tables.sources {
+        let stream = MemTable::try_new(Arc::new(Schema::new(source.fields())), vec![vec![]])?;
+        session.register_table(bare(&source.name), Arc::new(stream))?;
+    }
     for (table, rows) in tables.lookups.iter().zip(lookups) {
         let lookup = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?;
         session.register_table(bare(&table.name), Arc::new(lookup))?;
@@ -114,7 +139,7 @@ fn to_sink(plan: LogicalPlan, tables: &Tables, marks: &Marks) -> Result<LogicalP
         let expr = Expr::Column(column.clone());
         columns.push(match *data_type == wanted {
             true => expr.alias(name),
-            false => datafusion::logical_expr::try_cast(expr, wanted).alias(name),
+            false => try_cast(expr, wanted).alias(name),
         });
     }
     for (name, at) in &tables.sink.named {

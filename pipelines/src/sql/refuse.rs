@@ -4,11 +4,11 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Query, Select, SetExpr, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Visit, Visitor};
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use crate::sql::fault::Fault;
-use crate::sql::script::{Insert, start_of};
+use crate::sql::script::{Script, start_of};
 
 /// Places in the text that later checks point at.
 #[derive(Debug, Clone)]
@@ -34,14 +34,17 @@ impl Marks {
     }
 }
 
-/// Checks the query of an INSERT.
-pub(crate) fn check(insert: &Insert) -> Result<Marks, Fault> {
-    let marks = Marks { query: insert.query_at, group_by: None, calls: Vec::new() };
+/// Checks the queries of the views and of the INSERT.
+pub(crate) fn check(script: &Script) -> Result<Marks, Fault> {
+    let marks = Marks { query: script.insert.query_at, group_by: None, calls: Vec::new() };
     let mut walk = Walk { marks };
-    match insert.query.visit(&mut walk) {
-        ControlFlow::Break(fault) => Err(*fault),
-        ControlFlow::Continue(()) => Ok(walk.marks),
+    let queries = script.views.iter().map(|view| &view.query).chain([&script.insert.query]);
+    for query in queries {
+        if let ControlFlow::Break(fault) = query.visit(&mut walk) {
+            return Err(*fault);
+        }
     }
+    Ok(walk.marks)
 }
 
 struct Walk {
@@ -57,17 +60,18 @@ impl Visitor for Walk {
             return refuse(start_of(order_by, at), "ORDER BY over a stream, which never ends", "leave it out: rows come ordered by window and keys");
         }
         if let Some(limit) = &query.limit_clause {
-            return refuse(start_of(limit, at), "LIMIT over a stream: which rows come first depends on the run", "choose rows by WHERE");
+            return refuse(start_of(limit, at), "LIMIT over a stream: which rows come first depends on the run", "choose rows by WHERE, or number them in windows: ROW_NUMBER() OVER (PARTITION BY window ORDER BY ...)");
         }
         if let Some(fetch) = &query.fetch {
-            return refuse(start_of(fetch, at), "FETCH over a stream: which rows come first depends on the run", "choose rows by WHERE");
+            return refuse(start_of(fetch, at), "FETCH over a stream: which rows come first depends on the run", "choose rows by WHERE, or number them in windows: ROW_NUMBER() OVER (PARTITION BY window ORDER BY ...)");
         }
         match query.body.as_ref() {
             SetExpr::Select(select) => self.select(select),
             SetExpr::Query(_) => ControlFlow::Continue(()),
+            SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, .. } => ControlFlow::Continue(()),
             SetExpr::SetOperation { op, .. } => {
                 let place = start_of(query.body.as_ref(), at);
-                refuse(place, format!("{op} in a job"), "write one job for each part, with the same sink")
+                refuse(place, format!("{op} of streams would have to remember all of them"), "write UNION ALL, or join windows")
             }
             other => refuse(start_of(other, at), "a job writes what a SELECT gives", "write INSERT INTO sink SELECT ... FROM source"),
         }
@@ -77,9 +81,6 @@ impl Visitor for Walk {
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let at = start_of(function, self.marks.query);
         let name = function.name.to_string().to_lowercase();
-        if function.over.is_some() {
-            return refuse(at, format!("{name}(...) OVER, which looks at rows that may not have come yet"), "aggregate by tumble(...) instead");
-        }
         if let Some((_, why, hint)) = REFUSED.iter().find(|refused| refused.0.contains(&name.as_str())) {
             return refuse(at, format!("{name}(): {why}"), *hint);
         }
@@ -88,7 +89,7 @@ impl Visitor for Walk {
     }
 }
 
-const REFUSED: [(&[&str], &str, &str); 4] = [
+const REFUSED: [(&[&str], &str, &str); 3] = [
     (
         &["now", "current_timestamp", "current_date", "current_time", "localtimestamp", "today"],
         "the clock differs from run to run, so the result could not be recomputed",
@@ -99,25 +100,14 @@ const REFUSED: [(&[&str], &str, &str); 4] = [
         "chance differs from run to run, so the result could not be recomputed",
         "rows have ids already; for a sample write WHERE \"offset\" % 100 = 0",
     ),
-    (&["hop", "session", "cumulate"], "the engine has tumbling windows only", "write tumble(ts, INTERVAL '1 minute')"),
-    (
-        &["avg", "mean"],
-        "its sum is a float, which depends on the order of adding",
-        "write sum(milli(x)) / count(x): thousandths as integers",
-    ),
+    (&["cumulate"], "there are no cumulating windows", "write tumble, hop or session"),
 ];
 
 impl Walk {
     fn select(&mut self, select: &Select) -> ControlFlow<Box<Fault>> {
         let at = start_of(select, self.marks.query);
-        if select.distinct.is_some() {
-            return refuse(at, "SELECT DISTINCT would have to remember the whole stream", "GROUP BY tumble(...) and the columns");
-        }
-        if let Some(qualify) = &select.qualify {
-            return refuse(start_of(qualify, at), "QUALIFY looks at rows that may not have come yet", "aggregate by tumble(...) instead");
-        }
         if let GroupByExpr::All(_) = &select.group_by {
-            return refuse(at, "GROUP BY ALL", "name the keys: GROUP BY tumble(ts, INTERVAL '1 minute'), station");
+            return refuse(at, "GROUP BY ALL", "name the keys: GROUP BY tumble(INTERVAL '1 minute'), station");
         }
         if let GroupByExpr::Expressions(keys, _) = &select.group_by
             && let Some(first) = keys.first()

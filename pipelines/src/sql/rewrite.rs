@@ -21,6 +21,11 @@ pub(crate) fn total(plan: LogicalPlan) -> Result<LogicalPlan> {
     done.data.recompute_schema()
 }
 
+/// Rewrites one expression over the columns of a schema.
+pub(crate) fn total_of(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    expr.transform_up(|expr| total_expr(expr, schema)).map(|rewritten| rewritten.data)
+}
+
 fn total_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Divide | Operator::Modulo), right }) => match right.as_ref() {

@@ -1,4 +1,4 @@
-//! The statements of a job file as they are written: `CREATE TABLE` in the engine's dialect and one `INSERT`.
+//! The statements of a job file as they are written: `CREATE TABLE` in Arroyo's dialect, `CREATE VIEW` and one `INSERT`.
 
 use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
 use datafusion::common::ScalarValue;
@@ -16,7 +16,16 @@ use crate::sql::fault::Fault;
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     pub(crate) tables: Vec<Create>,
+    pub(crate) views: Vec<View>,
     pub(crate) insert: Insert,
+}
+
+/// `CREATE VIEW name AS SELECT ...`.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    pub(crate) name: String,
+    pub(crate) at: Location,
+    pub(crate) query: Box<Query>,
 }
 
 /// `CREATE TABLE`.
@@ -36,6 +45,8 @@ pub(crate) struct ColumnDef {
     pub(crate) at: Location,
     pub(crate) sql_type: SqlType,
     pub(crate) metadata: Option<(String, Location)>,
+    /// `GENERATED ALWAYS AS (...)`.
+    pub(crate) generated: Option<(Expr, Location)>,
 }
 
 /// `WATERMARK FOR column AS column - INTERVAL '...'`.
@@ -77,7 +88,7 @@ pub(crate) fn parse(sql: &str) -> Result<Script, Fault> {
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| Fault::new(error.location, error.message))?;
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
-    let (mut tables, mut insert) = (Vec::<Create>::new(), None::<Insert>);
+    let (mut tables, mut views, mut insert) = (Vec::<Create>::new(), Vec::<View>::new(), None::<Insert>);
     loop {
         while parser.consume_token(&Token::SemiColon) {}
         let next = parser.peek_token();
@@ -85,11 +96,22 @@ pub(crate) fn parse(sql: &str) -> Result<Script, Fault> {
         match next.token {
             Token::EOF => break,
             Token::Word(word) if word.keyword == Keyword::CREATE => {
-                let table = create(&mut parser)?;
-                if tables.iter().any(|other| other.name == table.name) {
-                    return Err(Fault::new(table.at, format!("table {} is already there", table.name)));
+                parser.next_token();
+                let (name, at) = if consume_word(&mut parser, "view") {
+                    let view = view(&mut parser)?;
+                    let key = (view.name.clone(), view.at);
+                    views.push(view);
+                    key
+                } else {
+                    let table = create(&mut parser)?;
+                    let key = (table.name.clone(), table.at);
+                    tables.push(table);
+                    key
+                };
+                let names = tables.iter().map(|table| &table.name).chain(views.iter().map(|view| &view.name));
+                if names.filter(|other| **other == name).count() > 1 {
+                    return Err(Fault::new(at, format!("table {name} is already there")));
                 }
-                tables.push(table);
             }
             Token::Word(word) if word.keyword == Keyword::INSERT => {
                 if insert.is_some() {
@@ -98,13 +120,13 @@ pub(crate) fn parse(sql: &str) -> Result<Script, Fault> {
                 insert = Some(insert_into(&mut parser)?);
             }
             other => {
-                let fault = Fault::new(at, format!("a job file has CREATE TABLE and INSERT INTO statements, not {other}"));
+                let fault = Fault::new(at, format!("a job file has CREATE TABLE, CREATE VIEW and INSERT INTO statements, not {other}"));
                 return Err(fault.hint("end each statement with ;"));
             }
         }
     }
     match insert {
-        Some(insert) => Ok(Script { tables, insert }),
+        Some(insert) => Ok(Script { tables, views, insert }),
         None => Err(Fault::nowhere("the job writes nothing").hint("end the file with INSERT INTO sink SELECT ... FROM source")),
     }
 }
@@ -122,8 +144,16 @@ fn insert_into(parser: &mut Parser<'_>) -> Result<Insert, Fault> {
     Ok(Insert { into, at, query, query_at: next.span.start })
 }
 
+fn view(parser: &mut Parser<'_>) -> Result<View, Fault> {
+    let at = parser.peek_token().span.start;
+    let name = identifier(parser)?;
+    parser.expect_keyword(Keyword::AS).map_err(Fault::parser)?;
+    let query = parser.parse_query().map_err(Fault::parser)?;
+    Ok(View { name, at, query })
+}
+
 fn create(parser: &mut Parser<'_>) -> Result<Create, Fault> {
-    parser.expect_keywords(&[Keyword::CREATE, Keyword::TABLE]).map_err(Fault::parser)?;
+    parser.expect_keyword(Keyword::TABLE).map_err(Fault::parser)?;
     let at = parser.peek_token().span.start;
     let mut table = Create { name: identifier(parser)?, at, columns: Vec::new(), watermark: None, options: Vec::new() };
     if parser.consume_token(&Token::LParen) {
@@ -137,6 +167,10 @@ fn create(parser: &mut Parser<'_>) -> Result<Create, Fault> {
                 break;
             }
         }
+    }
+    if !is_word(parser, "with") {
+        let fault = Fault::new(at, format!("table {} has no WITH: a table in memory", table.name));
+        return Err(fault.hint(format!("write CREATE VIEW {} AS SELECT ..., or say where it is: WITH (connector = 'kafka', ...)", table.name)));
     }
     parser.expect_keyword(Keyword::WITH).map_err(Fault::parser)?;
     parser.expect_token(&Token::LParen).map_err(Fault::parser)?;
@@ -157,16 +191,26 @@ fn column(parser: &mut Parser<'_>) -> Result<ColumnDef, Fault> {
         return Err(Fault::new(at, format!("column {name} begins with __, which the engine keeps for itself")));
     }
     let sql_type = parser.parse_data_type().map_err(Fault::parser)?;
-    let metadata = match is_word(parser, "metadata") {
-        true => {
-            parser.next_token();
+    let mut column = ColumnDef { name, at, sql_type, metadata: None, generated: None };
+    loop {
+        if consume_word(parser, "metadata") {
             parser.expect_keyword(Keyword::FROM).map_err(Fault::parser)?;
             let at = parser.peek_token().span.start;
-            Some((parser.parse_literal_string().map_err(Fault::parser)?, at))
+            column.metadata = Some((parser.parse_literal_string().map_err(Fault::parser)?, at));
+        } else if consume_word(parser, "generated") {
+            parser.expect_keywords(&[Keyword::ALWAYS, Keyword::AS]).map_err(Fault::parser)?;
+            let at = parser.peek_token().span.start;
+            column.generated = Some((parser.parse_expr().map_err(Fault::parser)?, at));
+            // Arroyo wants the word; what is computed is computed either way.
+            consume_word(parser, "stored");
+        } else if consume_word(parser, "not") {
+            parser.expect_keyword(Keyword::NULL).map_err(Fault::parser)?;
+        } else if consume_word(parser, "primary") {
+            parser.expect_keyword(Keyword::KEY).map_err(Fault::parser)?;
+        } else {
+            return Ok(column);
         }
-        false => None,
-    };
-    Ok(ColumnDef { name, at, sql_type, metadata })
+    }
 }
 
 fn watermark(parser: &mut Parser<'_>) -> Result<Watermark, Fault> {
@@ -222,6 +266,14 @@ fn option(parser: &mut Parser<'_>) -> Result<SqlOption, Fault> {
 
 fn identifier(parser: &mut Parser<'_>) -> Result<String, Fault> {
     parser.parse_identifier().map(|ident| lower(&ident)).map_err(Fault::parser)
+}
+
+fn consume_word(parser: &mut Parser<'_>, expected: &str) -> bool {
+    let found = is_word(parser, expected);
+    if found {
+        parser.next_token();
+    }
+    found
 }
 
 fn is_word(parser: &Parser<'_>, expected: &str) -> bool {

@@ -10,14 +10,11 @@ use crate::chunk::timestamp_type;
 use crate::functions::position_type;
 use crate::sql::fault::Fault;
 
-/// The type of a column that is read: a plain value.
-pub(crate) fn plain(sql: &SqlType, at: Location) -> Result<DataType, Fault> {
-    match arrow_type(sql) {
-        Some(DataType::Struct(_) | DataType::List(_)) | None => {
-            let fault = Fault::new(at, format!("a column that is read cannot be {sql}"));
-            Err(fault.hint("write TEXT, INT, BIGINT, DOUBLE, BOOLEAN or TIMESTAMP"))
-        }
-        Some(plain) => Ok(plain),
+/// The type of a column that is read, and whether it holds the JSON text of its field.
+pub(crate) fn read(sql: &SqlType, at: Location) -> Result<(DataType, bool), Fault> {
+    match sql {
+        SqlType::JSON | SqlType::JSONB => Ok((DataType::Utf8, true)),
+        other => any(other, at).map(|data_type| (data_type, false)),
     }
 }
 
@@ -25,18 +22,20 @@ pub(crate) fn plain(sql: &SqlType, at: Location) -> Result<DataType, Fault> {
 pub(crate) fn any(sql: &SqlType, at: Location) -> Result<DataType, Fault> {
     arrow_type(sql).ok_or_else(|| {
         Fault::new(at, format!("the dialect has no type {sql}"))
-            .hint("write TEXT, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, POSITION, STRUCT<...> or one of them with []")
+            .hint("write TEXT, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, DATE, JSON, POSITION, STRUCT<...> or one of them with []")
     })
 }
 
 fn arrow_type(sql: &SqlType) -> Option<DataType> {
     Some(match sql {
+        SqlType::JSON | SqlType::JSONB => DataType::Utf8,
         SqlType::Text | SqlType::Varchar(_) | SqlType::String(_) | SqlType::Char(_) | SqlType::CharacterVarying(_) => DataType::Utf8,
         SqlType::Int(_) | SqlType::Integer(_) | SqlType::Int4(_) | SqlType::SmallInt(_) => DataType::Int32,
         SqlType::BigInt(_) | SqlType::Int8(_) => DataType::Int64,
         SqlType::Double(_) | SqlType::DoublePrecision | SqlType::Float(_) | SqlType::Float8 | SqlType::Real => DataType::Float64,
         SqlType::Boolean | SqlType::Bool => DataType::Boolean,
-        SqlType::Timestamp(_, _) => timestamp_type(),
+        SqlType::Timestamp(_, _) | SqlType::Datetime(_) => timestamp_type(),
+        SqlType::Date => DataType::Date32,
         SqlType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("position") => position_type(),
         SqlType::Array(ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) => {
             DataType::List(Arc::new(Field::new_list_field(arrow_type(item)?, true)))
@@ -60,6 +59,7 @@ pub(crate) fn name(data_type: &DataType) -> String {
         DataType::Float64 => "DOUBLE".to_owned(),
         DataType::Boolean => "BOOLEAN".to_owned(),
         DataType::Timestamp(_, _) => "TIMESTAMP".to_owned(),
+        DataType::Date32 => "DATE".to_owned(),
         DataType::List(item) => format!("{}[]", name(item.data_type())),
         position if *position == position_type() => "POSITION".to_owned(),
         DataType::Struct(fields) => {

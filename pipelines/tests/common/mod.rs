@@ -187,7 +187,7 @@ pub async fn run(job: Job, log: &Log, step: usize, config: RunnerConfig) -> Memo
 }
 
 pub async fn run_in(job: Job, log: &Log, step: usize, config: RunnerConfig, folder: &Path) -> Memory {
-    let mut runner = Runner::open(job, folder, config).expect("the job opens");
+    let mut runner = Runner::open(job, folder, config).await.expect("the job opens");
     let mut sink = Memory::default();
     run_to_end(&mut runner, log, step, &mut sink).await.expect("the job runs");
     sink

@@ -1,0 +1,165 @@
+//! A job as a graph: feeds of rows, steps that keep state between them, and the last stage, whose rows go to the sink.
+//!
+//! ```text
+//! source --stage--> [ windows ] --stage--> sink
+//! source --stage--> [         ]
+//! source --stage--> [ join    ] --stage--> [ windows ] --stage--> sink
+//! ```
+//!
+//! A *feed* is a table that an epoch fills: the rows of a source, or what a step gives. A *stage* is a stateless DataFusion
+//! plan over feeds and lookups. A *step* keeps rows or partial aggregates until the watermark says that they are complete.
+
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+use crate::functions::window_start;
+
+/// What a job computes.
+#[derive(Debug, Clone)]
+pub(crate) struct Flow {
+    /// Tables that an epoch fills: those of the sources in their order, then those of the steps.
+    pub(crate) feeds: Vec<Feed>,
+    /// Steps in an order in which each comes after those that it reads.
+    pub(crate) steps: Vec<Step>,
+    /// The last stage; its columns are the sink's, then the hidden ones.
+    pub(crate) last: Stage,
+    /// Whether its rows are those of closed windows.
+    pub(crate) windowed: bool,
+    /// The sink's columns.
+    pub(crate) output: SchemaRef,
+}
+
+/// A table that an epoch fills. Two hidden columns come last: the number of each row within the epoch, and its time.
+#[derive(Debug, Clone)]
+pub(crate) struct Feed {
+    pub(crate) name: String,
+    pub(crate) schema: SchemaRef,
+    pub(crate) from: From,
+    /// The window of its rows: all rows of a window are in one epoch.
+    pub(crate) window: Option<Window>,
+    /// The column that holds the window.
+    pub(crate) window_at: Option<usize>,
+}
+
+/// What fills a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// The source with this number.
+    Source(usize),
+    /// The step with this number.
+    Step(usize),
+}
+
+/// A stateless plan. Its columns are followed by the hidden ones, row number and time.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    pub(crate) plan: LogicalPlan,
+}
+
+/// Keeps state from epoch to epoch.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) kind: StepKind,
+    /// What it reads: one stage, or two of a join.
+    pub(crate) inputs: Vec<Stage>,
+    /// The feed that it fills.
+    pub(crate) feed: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum StepKind {
+    Aggregate(Windows),
+    Collect(Collect),
+    Join(IntervalJoin),
+}
+
+/// A windowed aggregate. The first column of its stage is the start of the row's pane, or its time for sessions.
+#[derive(Debug, Clone)]
+pub(crate) struct Windows {
+    pub(crate) window: Window,
+    /// The pane or time, then the other keys: columns of the stage.
+    pub(crate) keys: Vec<Expr>,
+    /// The keys as they are written, without the window.
+    pub(crate) key_names: Vec<String>,
+    /// Which of the grouping expressions is the window.
+    pub(crate) window_at: usize,
+    pub(crate) aggregates: Vec<Expr>,
+    /// The aggregates as they are written.
+    pub(crate) aggregate_names: Vec<String>,
+}
+
+/// Keeps rows until their window is complete.
+#[derive(Debug, Clone)]
+pub(crate) struct Collect {
+    pub(crate) window: Window,
+}
+
+/// A join of two streams on keys and on a bounded distance in time.
+#[derive(Debug, Clone)]
+pub(crate) struct IntervalJoin {
+    /// Columns of the left and of the right stage that must be equal.
+    pub(crate) keys: Vec<(usize, usize)>,
+    /// Least and greatest time of the right row minus that of the left one, in microseconds.
+    pub(crate) distance_us: (i64, i64),
+    /// The keys as they are written.
+    pub(crate) key_names: Vec<String>,
+}
+
+/// How a stream is cut into finite pieces. All widths are in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// One window after another.
+    Tumble { width: i64 },
+    /// Windows that overlap: one begins every `slide`.
+    Hop { slide: i64, width: i64 },
+    /// Rows of a key that follow each other within `gap`.
+    Session { gap: i64 },
+}
+
+impl Window {
+    /// The width of the pieces that rows are put into when they come; windows are made from whole panes.
+    pub(crate) fn pane(self) -> i64 {
+        match self {
+            Window::Tumble { width } => width,
+            Window::Hop { slide, width } => gcd(slide, width),
+            Window::Session { .. } => 1,
+        }
+    }
+
+    /// How long a window is; of a session, at least.
+    pub(crate) fn width(self) -> i64 {
+        match self {
+            Window::Tumble { width } | Window::Hop { width, .. } => width,
+            Window::Session { gap } => gap,
+        }
+    }
+
+    /// The ends of the first and the last window that a time belongs to; of a session, that of one with this row alone.
+    pub(crate) fn ends(self, time: i64) -> (i64, i64) {
+        match self {
+            Window::Tumble { width } => {
+                let end = window_start(time, width).saturating_add(width);
+                (end, end)
+            }
+            Window::Hop { slide, width } => {
+                let first = window_start(time.saturating_sub(width), slide).saturating_add(slide);
+                (first.saturating_add(width), window_start(time, slide).saturating_add(width))
+            }
+            Window::Session { gap } => (time.saturating_add(gap), time.saturating_add(gap)),
+        }
+    }
+
+    /// In the words of the dialect.
+    pub(crate) fn text(self) -> String {
+        let text = |us| crate::job::duration(us);
+        match self {
+            Window::Tumble { width } => format!("tumble {}", text(width)),
+            Window::Hop { slide, width } => format!("hop {} every {}", text(width), text(slide)),
+            Window::Session { gap } => format!("session, gap {}", text(gap)),
+        }
+    }
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
