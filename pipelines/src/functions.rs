@@ -112,6 +112,11 @@ impl ScalarUDFImpl for WindowFunction {
             [DataType::Timestamp(_, _), intervals @ ..] => intervals,
             intervals => intervals,
         };
+        let intervals = match intervals {
+            // Where the months of a session begin and end.
+            [intervals @ .., DataType::Utf8 | DataType::Utf8View] if self.name == "session" => intervals,
+            intervals => intervals,
+        };
         match intervals.iter().find(|argument| !matches!(argument, DataType::Interval(_))) {
             None => Ok(window_type()),
             Some(other) => plan_err!("{} takes intervals, as in {}(INTERVAL '1 minute'), not {other}", self.name, self.name),

@@ -193,3 +193,19 @@ async fn lists_come_apart() {
         json!({"station": "b", "caller": "ann"}),
     ]);
 }
+
+#[tokio::test]
+async fn sessions_of_calendar_months() {
+    // 2026-07-18 is day 0; 31 August is day 44, and six months later is 28 February 2027, day 225.
+    const DAY: i64 = 86_400;
+    let log = [level(44 * DAY, "a", 1.0), level(44 * DAY, "b", 1.0), level(200 * DAY, "b", 1.0), level(225 * DAY + 10, "z", 1.0)];
+    let sql = "INSERT INTO out SELECT station, session(INTERVAL '6 months')['end'] AS due, count(*) AS inspections
+               FROM readings GROUP BY session(INTERVAL '6 months'), station";
+    let log = Log::one(log.to_vec());
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = pipelines::Runner::open(job(sql), folder.path(), config(1)).await.unwrap();
+    common::push(&mut runner, log.chunk(0, 0, 4));
+    let mut sink = common::Memory::default();
+    runner.poll(common::at(400 * DAY), &mut sink).await.unwrap();
+    assert_eq!(sink.json(), [json!({"station": "a", "due": time(225 * DAY), "inspections": 1})], "b was inspected again in time");
+}

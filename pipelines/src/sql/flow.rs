@@ -10,6 +10,7 @@
 //! plan over feeds and lookups. A *step* keeps rows or partial aggregates until the watermark says that they are complete.
 
 use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Months};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::functions::window_start;
@@ -112,8 +113,37 @@ pub(crate) enum Window {
     Tumble { width: i64 },
     /// Windows that overlap: one begins every `slide`.
     Hop { slide: i64, width: i64 },
-    /// Rows of a key that follow each other within `gap`.
-    Session { gap: i64 },
+    /// Rows of a key that follow each other within a gap.
+    Session { gap: Gap },
+}
+
+/// How long a session waits for its next row: calendar months, and microseconds besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) months: u32,
+    pub(crate) us: i64,
+    /// Where months begin and end: local time less UTC.
+    pub(crate) offset_us: i64,
+}
+
+impl Gap {
+    /// When a session whose last row has this time closes. The month after 31 January ends on the last day of February.
+    pub(crate) fn after(self, last: i64) -> i64 {
+        if self.months == 0 {
+            return last.saturating_add(self.us);
+        }
+        let local = DateTime::from_timestamp_micros(last.saturating_add(self.offset_us));
+        let later = local.and_then(|local| local.checked_add_months(Months::new(self.months)));
+        later.map_or(i64::MAX, |later| later.timestamp_micros().saturating_sub(self.offset_us).saturating_add(self.us))
+    }
+
+    fn text(self) -> String {
+        match (self.months, self.us) {
+            (0, us) => crate::job::duration(us),
+            (months, 0) => format!("{months} months"),
+            (months, us) => format!("{months} months {}", crate::job::duration(us)),
+        }
+    }
 }
 
 impl Window {
@@ -126,11 +156,20 @@ impl Window {
         }
     }
 
-    /// How long a window is; of a session, at least.
-    pub(crate) fn width(self) -> i64 {
+    /// When a window that starts at this time ends; of a session, one with a single row.
+    pub(crate) fn end(self, start: i64) -> i64 {
         match self {
-            Window::Tumble { width } | Window::Hop { width, .. } => width,
-            Window::Session { gap } => gap,
+            Window::Tumble { width } | Window::Hop { width, .. } => start.saturating_add(width),
+            Window::Session { gap } => gap.after(start),
+        }
+    }
+
+    /// How far apart the starts of two windows are; of sessions, any time.
+    pub(crate) fn slide(self) -> i64 {
+        match self {
+            Window::Tumble { width } => width,
+            Window::Hop { slide, .. } => slide,
+            Window::Session { .. } => 1,
         }
     }
 
@@ -145,7 +184,7 @@ impl Window {
                 let first = window_start(time.saturating_sub(width), slide).saturating_add(slide);
                 (first.saturating_add(width), window_start(time, slide).saturating_add(width))
             }
-            Window::Session { gap } => (time.saturating_add(gap), time.saturating_add(gap)),
+            Window::Session { gap } => (gap.after(time), gap.after(time)),
         }
     }
 
@@ -155,7 +194,7 @@ impl Window {
         match self {
             Window::Tumble { width } => format!("tumble {}", text(width)),
             Window::Hop { slide, width } => format!("hop {} every {}", text(width), text(slide)),
-            Window::Session { gap } => format!("session, gap {}", text(gap)),
+            Window::Session { gap } => format!("session, gap {}", gap.text()),
         }
     }
 }

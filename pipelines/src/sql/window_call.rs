@@ -1,12 +1,14 @@
 //! `tumble`, `hop` and `session` as they are called in a query.
 
+use chrono::FixedOffset;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
 
 use crate::functions::width_us;
 use crate::limits::HOP_PANES_MAX;
 use crate::sql::fault::Fault;
-use crate::sql::flow::Window;
+use crate::sql::flow::{Gap, Window};
 use crate::sql::refuse::Marks;
 
 /// The names of the functions.
@@ -22,6 +24,12 @@ pub(crate) struct WindowCall {
     pub(crate) at: datafusion::sql::sqlparser::tokenizer::Location,
 }
 
+/// Local time less UTC, as in `+08:00`.
+fn offset_us(zone: &str) -> Result<i64, String> {
+    let offset: FixedOffset = zone.parse().map_err(|_| format!("'{zone}' is no offset from UTC: write '+08:00'"))?;
+    Ok(i64::from(offset.local_minus_utc()) * 1_000_000)
+}
+
 /// Whether an expression is such a call, alias or not.
 pub(crate) fn is_call(expr: &Expr) -> bool {
     matches!(expr.clone().unalias(), Expr::ScalarFunction(call) if NAMES.contains(&call.func.name()))
@@ -34,17 +42,26 @@ pub(crate) fn parse(expr: &Expr, marks: &Marks) -> Result<Option<WindowCall>, Fa
     let at = marks.call(&name, &[]);
     let wrong = |message: String| Fault::new(at, message);
     let mut widths = Vec::new();
-    let mut time = None;
+    let (mut time, mut gap) = (None, Gap { months: 0, us: 0, offset_us: 0 });
     for (index, arg) in args.into_iter().enumerate() {
         match arg {
-            Expr::Literal(value, _) => widths.push(width_us(&value).map_err(wrong)?),
+            Expr::Literal(ScalarValue::Utf8(Some(zone)), _) if name == "session" && index > 0 => gap.offset_us = offset_us(&zone).map_err(wrong)?,
+            Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) if name == "session" && value.months > 0 => {
+                gap.months = value.months.unsigned_abs();
+                gap.us = i64::from(value.days) * 86_400_000_000 + value.nanoseconds / 1_000;
+                widths.push(gap.us);
+            }
+            Expr::Literal(value, _) => {
+                widths.push(width_us(&value).map_err(wrong)?);
+                gap.us = widths[0];
+            }
             other if index == 0 => time = Some(other),
             other => return Err(wrong(format!("{other} is not a constant interval: write INTERVAL '1 minute'"))),
         }
     }
     let window = match (name.as_str(), &widths[..]) {
         ("tumble", [width]) => Window::Tumble { width: *width },
-        ("session", [gap]) => Window::Session { gap: *gap },
+        ("session", [_]) => Window::Session { gap },
         ("hop", [slide, width]) if slide == width => Window::Tumble { width: *width },
         ("hop", [slide, width]) if slide > width => {
             let fault = wrong("hop: the slide is longer than the window, so rows between windows would be lost".to_owned());

@@ -1,6 +1,6 @@
 //! Rows that wait until their window is complete, as they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
@@ -11,7 +11,7 @@ use datafusion::error::Result;
 use crate::chunk::timestamp_type;
 use crate::engine::feeds::Names;
 use crate::engine::stage::{StagePlan, order_by};
-use crate::engine::steps::windows::load;
+use crate::engine::steps::windows::{closing, load};
 use crate::engine::steps::{Epoch, Given, external, hidden, not_too_late};
 use crate::engine::store::{ChunkId, Store, Tag};
 use crate::functions::{window_start, windows_of};
@@ -78,22 +78,7 @@ impl CollectStep {
 
     fn close(&mut self, epoch: &mut Epoch<'_>) -> Result<Vec<Given>> {
         let Some(after) = epoch.after else { return Ok(Vec::new()) };
-        let closes = |end: i64| end <= after && epoch.before.is_none_or(|before| end > before);
-        let slide = match self.window {
-            Window::Hop { slide, .. } => slide,
-            other => other.width(),
-        };
-        let mut starts = BTreeSet::new();
-        for pane in self.panes.keys() {
-            let (first, last) = self.window.ends(*pane);
-            let mut end = first;
-            while end <= last {
-                if closes(end) {
-                    starts.insert(end - self.window.width());
-                }
-                end += slide;
-            }
-        }
+        let starts = closing(self.panes.keys(), self.window, epoch.before, after);
         let given = starts.into_iter().map(|start| self.of_window(start, epoch.store)).collect::<Result<Vec<_>>>()?;
         self.forget(after, epoch.store);
         Ok(given)
@@ -101,7 +86,7 @@ impl CollectStep {
 
     /// The rows of a window, ordered by time and name.
     fn of_window(&self, start: i64, store: &Store) -> Result<Given> {
-        let end = start.saturating_add(self.window.width());
+        let end = self.window.end(start);
         let mut batches = Vec::new();
         for chunks in self.panes.range(start..end).map(|(_, chunks)| chunks) {
             let ids: Vec<ChunkId> = chunks.iter().map(|(id, _)| *id).collect();

@@ -4,13 +4,14 @@
 //! for each key which sessions are open; where two of them touch they are one from then on, and its partial aggregates are
 //! put together when it closes.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
-use arrow::row::{RowConverter, Rows, SortField};
+use arrow::row::{Row, RowConverter, Rows, SortField};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionState;
@@ -20,10 +21,15 @@ use crate::engine::stage::StagePlan;
 use crate::engine::steps::windows::{Aggregate, with_starts};
 use crate::engine::steps::{Epoch, Given, external, not_too_late};
 use crate::engine::store::{ChunkId, Store, Tag};
-use crate::sql::flow::{Window, Windows};
+use crate::sql::flow::{Gap, Window, Windows};
 
-/// A key as bytes that compare and hash as the key does.
-type Key = Box<[u8]>;
+/// Stands for the values of a key: a digest, so that millions of keys take little memory.
+type Key = u128;
+
+fn key_of(row: Row<'_>) -> Key {
+    let digest = blake3::hash(row.data());
+    u128::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
+}
 
 /// A session: the times of its first and its last row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +38,42 @@ struct Span {
     last: i64,
 }
 
+/// The sessions of one key that are open, and when one of them may close at the earliest.
+#[derive(Debug)]
+struct Open {
+    spans: Spans,
+    due: i64,
+}
+
+/// Nearly every key has one session at a time.
+#[derive(Debug)]
+enum Spans {
+    One(Span),
+    Many(Vec<Span>),
+}
+
+impl Spans {
+    fn of(mut spans: Vec<Span>) -> Option<Spans> {
+        match spans.len() {
+            0 => None,
+            1 => spans.pop().map(Spans::One),
+            _ => Some(Spans::Many(spans)),
+        }
+    }
+
+    fn all(&self) -> &[Span] {
+        match self {
+            Spans::One(span) => std::slice::from_ref(span),
+            Spans::Many(spans) => spans,
+        }
+    }
+}
+
 /// A windowed aggregate over sessions.
 #[derive(Debug)]
 pub(crate) struct SessionStep {
     tag: u32,
-    gap: i64,
+    gap: Gap,
     pub(crate) stage: StagePlan,
     pub(crate) aggregate: Aggregate,
     window_at: usize,
@@ -45,8 +82,8 @@ pub(crate) struct SessionStep {
     /// The partial aggregates' columns after the time of the last row that they saw.
     chunk_schema: SchemaRef,
     chunks: Vec<Chunk>,
-    open: HashMap<Key, Vec<Span>>,
-    /// When which keys may have a session that closes; a key may be there more often than it has sessions.
+    open: HashMap<Key, Open>,
+    /// Keys by the time at which they are due; a key that has become due at another time is passed over.
     closing: BTreeMap<i64, Vec<Key>>,
 }
 
@@ -60,7 +97,7 @@ struct Chunk {
 }
 
 impl SessionStep {
-    pub(crate) fn new(tag: u32, stage: StagePlan, windows: &Windows, gap: i64, prefix: String, session: &SessionState) -> Result<SessionStep> {
+    pub(crate) fn new(tag: u32, stage: StagePlan, windows: &Windows, gap: Gap, prefix: String, session: &SessionState) -> Result<SessionStep> {
         let aggregate = Aggregate::new(windows, stage.logical().schema(), session)?;
         let keys = aggregate.keys.expr().len();
         let mut sort: Vec<SortField> = aggregate.state_schema.fields()[1..keys].iter().map(|field| SortField::new(field.data_type().clone())).collect();
@@ -93,7 +130,7 @@ impl SessionStep {
             let starts = partial.column(0).as_primitive::<TimestampMicrosecondType>();
             let keys = self.keys_of(&partial)?;
             for row in 0..chunk.num_rows() {
-                self.see(keys.row(row).data().into(), Span { start: starts.value(row), last: lasts.value(row) });
+                self.see(key_of(keys.row(row)), Span { start: starts.value(row), last: lasts.value(row) });
             }
             self.remember(id, lasts);
         }
@@ -105,7 +142,7 @@ impl SessionStep {
     }
 
     pub(crate) fn open_windows(&self) -> usize {
-        self.open.values().map(Vec::len).sum()
+        self.open.values().map(|open| open.spans.all().len()).sum()
     }
 
     pub(crate) async fn work(&mut self, epoch: &mut Epoch<'_>) -> Result<Vec<Given>> {
@@ -149,12 +186,12 @@ impl SessionStep {
             let key = keys.row(order[at]);
             let start = times.value(order[at]);
             let mut last = start;
-            while at < order.len() && keys.row(order[at]) == key && times.value(order[at]) < last.saturating_add(self.gap).max(start + 1) {
+            while at < order.len() && keys.row(order[at]) == key && times.value(order[at]) < self.gap.after(last) {
                 last = times.value(order[at]);
                 starts[order[at]] = start;
                 at += 1;
             }
-            spans.insert((key.data().into(), start), last);
+            spans.insert((key_of(key), start), last);
         }
         let starts = TimestampMicrosecondArray::from(starts).with_timezone("UTC");
         let rows = with_starts(&rows, Arc::new(starts))?;
@@ -165,7 +202,7 @@ impl SessionStep {
         let keys = self.keys_of(&partial)?;
         let starts = partial.column(0).as_primitive::<TimestampMicrosecondType>();
         let lasts: TimestampMicrosecondArray =
-            (0..partial.num_rows()).map(|row| spans.get(&(Key::from(keys.row(row).data()), starts.value(row))).copied()).collect();
+            (0..partial.num_rows()).map(|row| spans.get(&(key_of(keys.row(row)), starts.value(row))).copied()).collect();
         for ((key, start), last) in spans {
             self.see(key, Span { start, last });
         }
@@ -184,23 +221,29 @@ impl SessionStep {
     }
 
     fn remember(&mut self, id: ChunkId, lasts: &TimestampMicrosecondArray) {
-        let first = lasts.values().iter().min().copied().unwrap_or(i64::MAX);
-        self.chunks.push(Chunk { id, rows: lasts.len(), not_before: first.saturating_add(self.gap) });
+        let first = lasts.values().iter().min().copied().unwrap_or_default();
+        self.chunks.push(Chunk { id, rows: lasts.len(), not_before: self.gap.after(first) });
     }
 
     /// Notes a session, which may touch sessions that are known.
-    fn see(&mut self, key: Key, mut span: Span) {
+    fn see(&mut self, key: Key, span: Span) {
         let gap = self.gap;
-        let open = self.open.entry(key.clone()).or_default();
-        open.retain(|other| {
-            let touches = span.start < other.last.saturating_add(gap) && other.start < span.last.saturating_add(gap);
-            if touches {
-                span = Span { start: span.start.min(other.start), last: span.last.max(other.last) };
+        let due = gap.after(span.last);
+        match self.open.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(Open { spans: Spans::One(span), due });
+                self.closing.entry(due).or_default().push(key);
             }
-            !touches
-        });
-        open.push(span);
-        self.closing.entry(span.last.saturating_add(gap)).or_default().push(key);
+            Entry::Occupied(mut entry) => {
+                let open = entry.get_mut();
+                let spans = joined(open.spans.all(), span, gap);
+                open.spans = Spans::of(spans).expect("there is at least the new one");
+                if due < open.due {
+                    open.due = due;
+                    self.closing.entry(due).or_default().push(key);
+                }
+            }
+        }
     }
 
     async fn close(&mut self, epoch: &mut Epoch<'_>) -> Result<Vec<Given>> {
@@ -220,10 +263,10 @@ impl SessionStep {
         let keys = self.keys_of(&rows)?;
         let starts = rows.column(0).as_primitive::<TimestampMicrosecondType>();
         let last = |row: usize| {
-            let spans = &closed[keys.row(row).data()];
+            let spans = &closed[&key_of(keys.row(row))];
             spans.iter().find(|span| span.start == starts.value(row)).expect("a result is of a session that closes").last
         };
-        let ends = (0..rows.num_rows()).map(|row| last(row).saturating_add(self.gap)).collect();
+        let ends = (0..rows.num_rows()).map(|row| self.gap.after(last(row))).collect();
         Ok(vec![self.aggregate.given(&rows, self.window_at, &self.prefix, ends)])
     }
 
@@ -234,11 +277,16 @@ impl SessionStep {
         let mut closed = HashMap::<Key, Vec<Span>>::new();
         for key in due {
             let Some(open) = self.open.get_mut(&key) else { continue };
-            let (done, left): (Vec<Span>, Vec<Span>) = open.drain(..).partition(|span| span.last.saturating_add(self.gap) <= after);
-            if left.is_empty() {
-                self.open.remove(&key);
-            } else {
-                *open = left;
+            let (done, left): (Vec<Span>, Vec<Span>) = open.spans.all().iter().partition(|span| self.gap.after(span.last) <= after);
+            match left.iter().map(|span| self.gap.after(span.last)).min() {
+                Some(next) => {
+                    if next != open.due {
+                        open.due = next;
+                        self.closing.entry(next).or_default().push(key);
+                    }
+                    open.spans = Spans::of(left).expect("there is one that is due next");
+                }
+                None => drop(self.open.remove(&key)),
             }
             if !done.is_empty() {
                 closed.insert(key, done);
@@ -255,15 +303,15 @@ impl SessionStep {
         let starts = partial.column(0).as_primitive::<TimestampMicrosecondType>();
         let (mut take, mut new_starts, mut keep, mut lasts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in 0..partial.num_rows() {
-            let (key, start) = (keys.row(row), starts.value(row));
+            let (key, start) = (key_of(keys.row(row)), starts.value(row));
             let holds = |spans: &[Span]| spans.iter().find(|span| span.start <= start && start <= span.last).copied();
-            match closed.get(key.data()).and_then(|spans| holds(spans)) {
+            match closed.get(&key).and_then(|spans| holds(spans)) {
                 Some(span) => {
                     take.push(row as u32);
                     new_starts.push(span.start);
                 }
                 None => {
-                    let span = self.open.get(key.data()).and_then(|spans| holds(spans)).expect("a row that is kept is in a session that is open");
+                    let span = self.open.get(&key).and_then(|open| holds(open.spans.all())).expect("a row that is kept is in a session that is open");
                     keep.push(row as u32);
                     lasts.push(span.last);
                 }
@@ -271,8 +319,8 @@ impl SessionStep {
         }
         if take.is_empty() && !keep.is_empty() {
             // Its sessions went on meanwhile.
-            let first = lasts.iter().min().copied().unwrap_or(i64::MAX);
-            self.chunks.push(Chunk { not_before: first.saturating_add(self.gap), ..chunk });
+            let first = lasts.iter().min().copied().unwrap_or_default();
+            self.chunks.push(Chunk { not_before: self.gap.after(first), ..chunk });
             return Ok(None);
         }
         store.drop(chunk.id);
@@ -284,4 +332,17 @@ impl SessionStep {
         let starts = TimestampMicrosecondArray::from(new_starts).with_timezone("UTC");
         Ok(Some(with_starts(&taken, Arc::new(starts))?))
     }
+}
+
+/// Sessions of one key with one more, which may join several of them.
+fn joined(known: &[Span], mut span: Span, gap: Gap) -> Vec<Span> {
+    let mut spans = Vec::with_capacity(known.len() + 1);
+    for other in known {
+        match span.start < gap.after(other.last) && other.start < gap.after(span.last) {
+            true => span = Span { start: span.start.min(other.start), last: span.last.max(other.last) },
+            false => spans.push(*other),
+        }
+    }
+    spans.push(span);
+    spans
 }

@@ -222,34 +222,13 @@ impl WindowStep {
 
     /// The starts of the windows that close in this epoch and have rows.
     fn closing(&self, before: Option<i64>, after: i64) -> BTreeSet<i64> {
-        let closes = |end: i64| end <= after && before.is_none_or(|before| end > before);
-        match self.window {
-            Window::Tumble { width } => {
-                self.panes.range(..=after.saturating_sub(width)).map(|(start, _)| *start).collect()
-            }
-            Window::Hop { slide, width } => {
-                let mut starts = BTreeSet::new();
-                for pane in self.panes.keys() {
-                    let (first, last) = self.window.ends(*pane);
-                    let mut end = first;
-                    while end <= last {
-                        if closes(end) {
-                            starts.insert(end - width);
-                        }
-                        end += slide;
-                    }
-                }
-                starts
-            }
-            Window::Session { .. } => BTreeSet::new(),
-        }
+        closing(self.panes.keys(), self.window, before, after)
     }
 
     /// The partial aggregates of a window, with its start in their first column.
     fn of_window(&self, start: i64, store: &Store) -> Result<Vec<RecordBatch>> {
-        let width = self.window.width();
         let mut batches = Vec::new();
-        for (pane, state) in self.panes.range(start..start.saturating_add(width)) {
+        for (pane, state) in self.panes.range(start..self.window.end(start)) {
             for rows in load(&state.chunks, store)? {
                 batches.push(if *pane == start { rows } else { with_start(&rows, start)? });
             }
@@ -260,8 +239,7 @@ impl WindowStep {
     async fn finish(&self, rows: Vec<RecordBatch>, session: &SessionState) -> Result<Given> {
         let rows = self.aggregate.finish(rows, session).await?;
         let starts = rows.column(0).as_primitive::<TimestampMicrosecondType>();
-        let width = self.window.width();
-        let ends = starts.values().iter().map(|start| start.saturating_add(width)).collect();
+        let ends = starts.values().iter().map(|start| self.window.end(*start)).collect();
         Ok(self.aggregate.given(&rows, self.window_at, &self.prefix, ends))
     }
 
@@ -276,6 +254,22 @@ impl WindowStep {
             needed
         });
     }
+}
+
+/// The starts of the windows that are made from some panes and close between two watermarks.
+pub(crate) fn closing<'a>(panes: impl Iterator<Item = &'a i64>, window: Window, before: Option<i64>, after: i64) -> BTreeSet<i64> {
+    let (slide, mut starts) = (window.slide(), BTreeSet::new());
+    for pane in panes {
+        let (first, last) = window.ends(*pane);
+        let mut end = first;
+        while end <= last && end <= after {
+            if before.is_none_or(|before| end > before) {
+                starts.insert(end - window.end(0));
+            }
+            end += slide;
+        }
+    }
+    starts
 }
 
 pub(crate) fn load(chunks: &[ChunkId], store: &Store) -> Result<Vec<RecordBatch>> {
