@@ -14,7 +14,7 @@ use crate::error::{RunError, SqlError};
 use crate::limits::BATCH_ROWS;
 use crate::sql::fault::Fault;
 use crate::sql::flow::Flow;
-use crate::sql::tables::{FileFormat, Location, Source, Tables, Target};
+use crate::sql::tables::{FileFormat, Location, LookupFrom, LookupTable, Source, Tables, Target};
 use crate::sql::{lookup, plan, refuse, script, types};
 
 /// A job that is known to be runnable.
@@ -46,6 +46,17 @@ pub struct SourceInfo<'a> {
     pub from_latest: bool,
 }
 
+/// Rows that a job looks up elsewhere than in a file beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookupRequest {
+    /// Where.
+    pub from: LookupFrom,
+    /// Which table, as written: `schema.table` or a folder for Delta; the name of a view for the graph.
+    pub path: String,
+    /// The columns that it declares.
+    pub columns: Vec<String>,
+}
+
 impl SourceInfo<'_> {
     fn of(source: &Source) -> SourceInfo<'_> {
         SourceInfo {
@@ -67,11 +78,32 @@ impl Job {
 
     /// Reads a job from its file. Its name is the file's; lookup files are found beside it.
     pub fn load(path: &Path) -> Result<Job, RunError> {
+        Job::load_with(path, &[])
+    }
+
+    /// The same for a job that looks things up elsewhere too: `given` are the rows that it asks for in
+    /// [`lookup_requests`](Job::lookup_requests), as (path as written, CSV).
+    pub fn load_with(path: &Path, given: &[(String, String)]) -> Result<Job, RunError> {
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let sql = std::fs::read_to_string(path).map_err(RunError::io("read", path))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let find = |file: &str| std::fs::read_to_string(folder.join(file)).map_err(|error| error.to_string());
+        let find = |file: &str| match given.iter().find(|given| given.0 == file) {
+            Some((_, text)) => Ok(text.clone()),
+            None => std::fs::read_to_string(folder.join(file)).map_err(|error| error.to_string()),
+        };
         Job::read(&name, &sql, find).map_err(|fault| fault.of_job(&name).into())
+    }
+
+    /// What a job looks up that is no file beside it: the host reads it and hands it over as CSV with these columns.
+    pub fn lookup_requests(name: &str, sql: &str) -> Result<Vec<LookupRequest>, SqlError> {
+        let tables = script::parse(sql).and_then(|script| Tables::of(&script)).map_err(|fault| fault.of_job(name))?;
+        let elsewhere = tables.lookups.into_iter().filter(|lookup| lookup.from != LookupFrom::File);
+        let request = |lookup: LookupTable| LookupRequest {
+            from: lookup.from,
+            path: lookup.path,
+            columns: lookup.schema.fields().iter().map(|field| field.name().clone()).collect(),
+        };
+        Ok(elsewhere.map(request).collect())
     }
 
     fn read(name: &str, sql: &str, find: impl Fn(&str) -> Result<String, String>) -> Result<Job, Fault> {

@@ -92,7 +92,7 @@ impl Runner {
         let home = Home::hold(state_dir, job.name())?;
         let name = job.name().to_owned();
         let damaged = |what: String| RunError::Damaged { job: name.clone(), path: state_dir.to_owned(), what };
-        let limits = StoreLimits { memory_bytes: config.state_memory_max, disk_bytes: config.state_bytes_max };
+        let limits = StoreLimits { memory_bytes: config.state_memory_max, live_bytes: config.state_bytes_max, ..StoreLimits::default() };
         let Opened { mut store, header, plan, chunks } = Store::open(home.folder(), &name, limits).map_err(|error| store_error(&name, error))?;
         let (mut state, shape) = match header {
             Some(header) => Header::read(&header, &name).map(Header::open).map(|(state, shape)| (state, Some(shape))).map_err(damaged)?,
@@ -122,7 +122,7 @@ impl Runner {
         };
         let mut worker = ready(job, &config, state.epoch)?;
         let restored = worker.restore(chunks, &mut store).await;
-        restored.map_err(|source| RunError::Engine { job: name.clone(), epoch: state.epoch, what: "read its state", source })?;
+        restored.map_err(|error| engine_error(&name, "read its state", state.epoch, error))?;
         state.keep_topics(worker.job.topics());
         info!(job = name, epoch = state.epoch, state_rows = worker.state_rows().iter().sum::<usize>(), planned = planned.is_some(), "opened job");
         let digest = worker.job.digest();
@@ -370,10 +370,7 @@ impl Runner {
         let worked = self.worker.work(plan, &rows, &self.state, &mut self.store).await;
         let (output, state) = worked.map_err(|error| self.engine("compute its output", plan.epoch, error))?;
         let job = || self.worker.job.name().to_owned();
-        let (bytes, keys) = (self.store.live_bytes(), state.latch.len());
-        if bytes > self.config.state_bytes_max {
-            return Err(RunError::StateTooLarge { job: job(), bytes, limit: self.config.state_bytes_max });
-        }
+        let keys = state.latch.len();
         if keys > self.config.latch_keys_max {
             return Err(RunError::LatchTooLarge { job: job(), keys, limit: self.config.latch_keys_max });
         }
@@ -430,12 +427,27 @@ impl Runner {
     }
 
     fn engine(&self, what: &'static str, epoch: u64, source: DataFusionError) -> RunError {
-        RunError::Engine { job: self.worker.job.name().to_owned(), epoch, what, source }
+        engine_error(self.worker.job.name(), what, epoch, source)
     }
 }
 
-fn store_error(job: &str, source: StoreError) -> RunError {
-    RunError::Store { job: job.to_owned(), source: source.into() }
+fn store_error(job: &str, error: StoreError) -> RunError {
+    match error {
+        StoreError::TooLarge { job, bytes, limit } => RunError::StateTooLarge { job, bytes, limit },
+        StoreError::Damaged { job, path, offset, what } => RunError::Damaged { job, path, what: format!("byte {offset}: {what}") },
+        source => RunError::Store { job: job.to_owned(), source: source.into() },
+    }
+}
+
+/// The store's own errors come through DataFusion's when a step meets them.
+fn engine_error(job: &str, what: &'static str, epoch: u64, source: DataFusionError) -> RunError {
+    match source {
+        DataFusionError::External(error) => match error.downcast::<StoreError>() {
+            Ok(error) => store_error(job, *error),
+            Err(error) => RunError::Engine { job: job.to_owned(), epoch, what, source: DataFusionError::External(error) },
+        },
+        source => RunError::Engine { job: job.to_owned(), epoch, what, source },
+    }
 }
 
 fn same_shape(shape: &Shape, job: &Job, step_rows: &[usize], raised: usize) -> Result<(), RunError> {

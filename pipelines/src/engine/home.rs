@@ -4,12 +4,13 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::engine::saved_job;
-use crate::engine::store::Store;
+use crate::engine::store;
 use crate::error::RunError;
 
 /// A state directory that this process holds. The lock goes with the process, however it ends.
 #[derive(Debug)]
 pub(crate) struct Home {
+    job: String,
     folder: PathBuf,
     _lock: File,
 }
@@ -20,7 +21,7 @@ impl Home {
         let path = folder.join("lock");
         let lock = File::create(&path).map_err(RunError::io("create", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Home { folder: folder.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Home { job: job.to_owned(), folder: folder.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(RunError::Busy { job: job.to_owned(), path: folder.to_owned() }),
             Err(TryLockError::Error(error)) => Err(RunError::io("lock", &path)(error)),
         }
@@ -36,7 +37,7 @@ impl Home {
 
     /// Removes everything that a job has left here.
     pub(crate) fn clear(&self) -> Result<(), RunError> {
-        Store::clear(&self.folder).map_err(RunError::io("clear", &self.folder))?;
+        store::clear(&self.folder).map_err(|source| RunError::Store { job: self.job.clone(), source: source.into() })?;
         match std::fs::remove_file(self.saved_job()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(RunError::io("remove", self.saved_job())(error)),
             Ok(()) | Err(_) => {}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::frame;
+use crate::engine::whole_file;
 use crate::error::RunError;
 use crate::job::Job;
 
@@ -21,7 +21,7 @@ struct Saved {
 pub(crate) fn write(path: &Path, job: &Job) -> Result<(), RunError> {
     let saved = Saved { name: job.name().to_owned(), sql: job.sql().to_owned(), files: job.lookup_files().to_vec() };
     let bytes = serde_json::to_vec_pretty(&saved).expect("a job is text, and text can be written as JSON");
-    frame::replace(path, &bytes).map_err(RunError::io("write", path))
+    whole_file::replace(path, &bytes).map_err(RunError::io("write", path))
 }
 
 pub(crate) fn read(path: &Path, job: &str) -> Result<Job, RunError> {

@@ -137,7 +137,7 @@ impl Worker {
         for step in &mut self.steps {
             let started = std::time::Instant::now();
             let (job, feed) = (self.job.name(), step.feed);
-            let mut epoch = Epoch { job, session: &self.session, feeds: &feeds, before: before.watermark, after: state.watermark, store };
+            let mut epoch = Epoch { job, session: &self.session, feeds: &feeds, before: before.watermark, after: state.watermark, store: &mut *store };
             for given in step.work(&mut epoch).await? {
                 feeds.add(feed, given.columns, given.times, given.names)?;
             }

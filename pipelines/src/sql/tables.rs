@@ -156,10 +156,22 @@ impl Source {
     }
 }
 
-/// A file that is held in memory.
+/// Where the rows of a lookup table come from. They are read once, when the job begins, and are part of what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookupFrom {
+    /// A CSV beside the job.
+    File,
+    /// A Delta table.
+    Delta,
+    /// The event and duty graph.
+    Graph,
+}
+
+/// A table that is held in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct LookupTable {
     pub(crate) name: String,
+    pub(crate) from: LookupFrom,
     pub(crate) path: String,
     pub(crate) at: SqlLocation,
     pub(crate) schema: SchemaRef,
@@ -192,18 +204,16 @@ impl Tables {
             let (connector, at) = options.need("connector", "kafka")?;
             match (connector, table.name == *into) {
                 ("kafka", false) => sources.push(source_table(table, options)?),
-                ("filesystem" | "single_file", false) => lookups.push(lookup_table(table, options)?),
-                ("delta", false) => {
-                    let fault = Fault::new(at, "a Delta table is written, not read, by a job");
-                    return Err(fault.hint(format!("write INSERT INTO {}, or read the topic that it is made from", table.name)));
-                }
+                ("filesystem" | "single_file", false) => lookups.push(lookup_table(table, options, LookupFrom::File)?),
+                ("delta", false) => lookups.push(lookup_table(table, options, LookupFrom::Delta)?),
+                ("graph", false) => lookups.push(lookup_table(table, options, LookupFrom::Graph)?),
                 ("kafka", true) => sink = Some(kafka_sink(table, options)?),
                 ("delta", true) => sink = Some(delta_sink(table, options)?),
                 ("filesystem", true) => sink = Some(file_sink(table, options)?),
                 ("stdout" | "preview", true) => sink = Some(plain_sink(table, options, Target::Stdout)?),
                 ("blackhole", true) => sink = Some(plain_sink(table, options, Target::Blackhole)?),
                 (other, reads) => {
-                    let allowed = if reads { "kafka, delta, filesystem, stdout or blackhole" } else { "kafka or filesystem" };
+                    let allowed = if reads { "kafka, delta, filesystem, stdout or blackhole" } else { "kafka, filesystem, delta or graph" };
                     return Err(Fault::new(at, format!("connector '{other}'")).hint(format!("write {allowed}")));
                 }
             }
@@ -301,16 +311,20 @@ fn source_column(column: &ColumnDef) -> Result<SourceColumn, Fault> {
     Ok(SourceColumn { name: column.name.clone(), data_type: declared, metadata: Some(metadata), json: false })
 }
 
-fn lookup_table(table: &Create, mut options: Options<'_>) -> Result<LookupTable, Fault> {
+fn lookup_table(table: &Create, mut options: Options<'_>, from: LookupFrom) -> Result<LookupTable, Fault> {
     let (path, at) = options.need("path", "thresholds.csv")?;
+    if from == LookupFrom::Delta && options.take("type").is_none_or(|(kind, _)| kind != "lookup") {
+        let fault = Fault::new(at, "a Delta table is read as a lookup, as it was when the job began");
+        return Err(fault.hint(format!("write type = 'lookup', or INSERT INTO {}, or read the topic that it is made from", table.name)));
+    }
     options.only("type", &["lookup"])?;
-    options.only("format", &["csv"])?;
+    options.only("format", &["csv", "parquet"])?;
     options.finish()?;
     plain_table(table)?;
     distinct(table)?;
     let field = |column: &ColumnDef| Ok(Field::new(&column.name, types::read(&column.sql_type, column.at)?.0, true));
     let fields = table.columns.iter().map(field).collect::<Result<Vec<_>, Fault>>()?;
-    Ok(LookupTable { name: table.name.clone(), path: path.to_owned(), at, schema: Arc::new(Schema::new(fields)) })
+    Ok(LookupTable { name: table.name.clone(), from, path: path.to_owned(), at, schema: Arc::new(Schema::new(fields)) })
 }
 
 fn kafka_sink(table: &Create, mut options: Options<'_>) -> Result<SinkTable, Fault> {

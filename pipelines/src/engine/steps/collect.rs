@@ -79,13 +79,13 @@ impl CollectStep {
     fn close(&mut self, epoch: &mut Epoch<'_>) -> Result<Vec<Given>> {
         let Some(after) = epoch.after else { return Ok(Vec::new()) };
         let starts = closing(self.panes.keys(), self.window, epoch.before, after);
-        let given = starts.into_iter().map(|start| self.of_window(start, epoch.store)).collect::<Result<Vec<_>>>()?;
+        let given = starts.into_iter().map(|start| self.of_window(start, &mut *epoch.store)).collect::<Result<Vec<_>>>()?;
         self.forget(after, epoch.store);
         Ok(given)
     }
 
     /// The rows of a window, ordered by time and name.
-    fn of_window(&self, start: i64, store: &Store) -> Result<Given> {
+    fn of_window(&self, start: i64, store: &mut Store) -> Result<Given> {
         let end = self.window.end(start);
         let mut batches = Vec::new();
         for chunks in self.panes.range(start..end).map(|(_, chunks)| chunks) {

@@ -91,7 +91,7 @@ impl Picked {
     }
 
     /// The columns of the rows that were picked.
-    fn columns(&self, store: &Store, count: usize) -> Result<Vec<ArrayRef>> {
+    fn columns(&self, store: &mut Store, count: usize) -> Result<Vec<ArrayRef>> {
         let batches = load(&self.chunks, store)?;
         let column = |index: usize| {
             let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(index).as_ref()).collect();
@@ -110,7 +110,7 @@ impl JoinStep {
         Ok(JoinStep { stages, sides: [left, right], distance: [(least, greatest), (greatest.saturating_neg(), least.saturating_neg())] })
     }
 
-    pub(crate) fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>, store: &Store) -> Result<()> {
+    pub(crate) fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>, store: &mut Store) -> Result<()> {
         for (id, tag, _) in chunks {
             let rows = store.get(id).map_err(external)?;
             self.sides[(tag.key & 1) as usize].remember(tag.key >> 1, id, &rows)?;
@@ -154,11 +154,11 @@ impl JoinStep {
     }
 
     /// The rows of the pairs, side by side.
-    fn joined(&self, pairs: &[Picked; 2], epoch: &Epoch<'_>) -> Result<Vec<Given>> {
+    fn joined(&self, pairs: &[Picked; 2], epoch: &mut Epoch<'_>) -> Result<Vec<Given>> {
         if pairs[0].rows.is_empty() {
             return Ok(Vec::new());
         }
-        let [left, right] = [0, 1].map(|side: usize| pairs[side].columns(epoch.store, self.sides[side].schema.fields().len()));
+        let [left, right] = [0, 1].map(|side: usize| pairs[side].columns(&mut *epoch.store, self.sides[side].schema.fields().len()));
         let (mut left, mut right) = (left?, right?);
         let hidden = |columns: &mut Vec<ArrayRef>| (columns.pop().expect("times come last"), columns.pop().expect("names come before them"));
         let ((left_times, left_names), (right_times, right_names)) = (hidden(&mut left), hidden(&mut right));

@@ -116,7 +116,7 @@ impl StepWork {
     }
 
     /// Takes chunks of an earlier run over.
-    pub(crate) async fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>, store: &Store) -> Result<()> {
+    pub(crate) async fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>, store: &mut Store) -> Result<()> {
         match &mut self.kind {
             Kind::Windows(step) => {
                 step.restore(chunks);

@@ -122,7 +122,7 @@ impl SessionStep {
         })
     }
 
-    pub(crate) fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>, store: &Store) -> Result<()> {
+    pub(crate) fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>, store: &mut Store) -> Result<()> {
         for (id, _, _) in chunks {
             let chunk = store.get(id).map_err(external)?;
             let partial = self.partial_of(&chunk)?;

@@ -226,7 +226,7 @@ impl WindowStep {
     }
 
     /// The partial aggregates of a window, with its start in their first column.
-    fn of_window(&self, start: i64, store: &Store) -> Result<Vec<RecordBatch>> {
+    fn of_window(&self, start: i64, store: &mut Store) -> Result<Vec<RecordBatch>> {
         let mut batches = Vec::new();
         for (pane, state) in self.panes.range(start..self.window.end(start)) {
             for rows in load(&state.chunks, store)? {
@@ -272,7 +272,7 @@ pub(crate) fn closing<'a>(panes: impl Iterator<Item = &'a i64>, window: Window, 
     starts
 }
 
-pub(crate) fn load(chunks: &[ChunkId], store: &Store) -> Result<Vec<RecordBatch>> {
+pub(crate) fn load(chunks: &[ChunkId], store: &mut Store) -> Result<Vec<RecordBatch>> {
     chunks.iter().map(|id| store.get(*id).map_err(external)).collect()
 }
 
