@@ -1,6 +1,10 @@
-//! The functions that the dialect adds to DataFusion's: windows, milli units and evidence.
+//! The functions that the dialect adds to DataFusion's: windows, milli units and evidence; [`exact`] sums of floats, and
+//! [`json`].
 //!
 //! All are pure: the same arguments give the same result on every run and every machine.
+
+mod exact;
+mod json;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +20,7 @@ use arrow::datatypes::{
 };
 use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::Result;
-use datafusion::execution::context::SessionContext;
+use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
@@ -33,6 +37,8 @@ pub(crate) fn register(session: &SessionContext) {
     }
     session.register_udf(ScalarUDF::new_from_impl(Milli::new()));
     session.register_udf(ScalarUDF::new_from_impl(Evidence::new()));
+    exact::exact_aggregates().into_iter().for_each(|exact| session.register_udaf(exact));
+    json::register(&mut session.state_ref().write() as &mut SessionState).expect("the functions have names of their own");
     session.register_udaf(AggregateUDF::new_from_impl(PositionAt::new(Extreme::Max)));
     session.register_udaf(AggregateUDF::new_from_impl(PositionAt::new(Extreme::Min)));
 }

@@ -209,3 +209,18 @@ async fn sessions_of_calendar_months() {
     runner.poll(common::at(400 * DAY), &mut sink).await.unwrap();
     assert_eq!(sink.json(), [json!({"station": "a", "due": time(225 * DAY), "inspections": 1})], "b was inspected again in time");
 }
+
+#[tokio::test]
+async fn json_within_json() {
+    let data = r#"{"who":{"name":"kim","tags":["a",7]},"n":{"deep":{"list":[{"x":1.5},{"x":2}]}},"raw":{"any":[1,{"b":null}]},"at":"2026-07-18T08:00:00+08:00"}"#;
+    let log = [Record { second: Some(0), kind: "io.citybrain.call.v1", data: data.to_owned() }];
+    let sql = "CREATE TABLE deep (
+                   who STRUCT<name TEXT, tags TEXT[]>, n STRUCT<deep STRUCT<list STRUCT<x DOUBLE>[]>>, raw JSON, at TIMESTAMP,
+                   day BIGINT GENERATED ALWAYS AS (extract(day FROM at)) STORED,
+                   WATERMARK FOR at AS at - INTERVAL '1 second'
+               ) WITH (connector = 'kafka', topic = 'raw.sensor', 'event.type' = 'io.citybrain.call.v1');
+               INSERT INTO out SELECT who.name AS name, n.deep.list[2]['x'] AS x, raw -> 'any' AS any, raw -> 'any' ->> 0 AS first,
+                   json_length(raw, 'any') AS length, json_contains(raw, 'some') AS some, extract_json_string(raw, '$.any[0]') AS text, day FROM deep";
+    let rows = rows(sql, &log).await;
+    assert_eq!(rows, [json!({"name": "kim", "x": 2.0, "any": "[1,{\"b\":null}]", "first": "1", "length": 2, "some": false, "day": 18})]);
+}

@@ -1,28 +1,60 @@
 //! From records to the columns that a job declares: metadata as they are, the rest out of the event's JSON.
 //!
 //! Decoding cannot fail. A field that is missing or of another type is null, and so is every field of data that is no
-//! JSON object.
+//! JSON object. The whole text is checked, so whether a row is whole does not depend on which columns a job reads.
+//!
+//! | column | what it takes |
+//! |---|---|
+//! | `TEXT` | strings |
+//! | `INT`, `BIGINT` | whole numbers that fit; 12.0 is one |
+//! | `DOUBLE` | numbers, to the nearest float; one beyond all floats is null |
+//! | `BOOLEAN` | `true` and `false` |
+//! | `TIMESTAMP` | `2026-07-18T08:00:00.5+08:00` with any offset; without one, and with a space for the `T`, it is UTC; whole numbers are milliseconds since 1970 |
+//! | `DATE` | `2026-07-18` |
+//! | `JSON` | anything but `null`, as it was written |
+//! | `STRUCT<...>` | objects, field by field |
+//! | `...[]` | arrays, item by item |
+//!
+//! Of fields with the same name the last one counts.
 
-use std::borrow::Cow;
-use std::fmt;
+mod columns;
+mod scan;
+mod time;
+
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder, StructArray,
-    TimestampMicrosecondBuilder, new_null_array,
-};
-use arrow::datatypes::{DataType, SchemaRef};
-use chrono::DateTime;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StructArray, new_null_array};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use crate::chunk::column;
 use crate::functions::position_fields;
-use crate::sql::tables::{Metadata, Source, SourceColumn};
+use crate::sql::tables::{Format, Metadata, Source};
+use columns::{Column, Names};
+use scan::{Cell, Malformed, Scanner};
+
+/// The key of a field's metadata under which Arrow keeps the name of an extension type.
+const EXTENSION_KEY: &str = "ARROW:extension:name";
+/// Arrow's own name for text that is JSON.
+const JSON_EXTENSION: &str = "arrow.json";
+
+/// A field of type `JSON`: text that holds one JSON value.
+pub(crate) fn json_field(name: &str) -> Field {
+    let metadata = [(EXTENSION_KEY, JSON_EXTENSION), ("ARROW:extension:metadata", "{}")];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Field::new(name, DataType::Utf8, true).with_metadata(metadata.into())
+}
+
+/// Whether a field of text is of type `JSON`.
+pub(crate) fn is_json(field: &Field) -> bool {
+    field.metadata().get(EXTENSION_KEY).is_some_and(|name| name == JSON_EXTENSION)
+}
 
 /// Decodes the rows of one source.
 #[derive(Debug, Clone)]
 pub(crate) struct Decoder {
-    columns: Vec<SourceColumn>,
+    /// Where each column comes from; nothing means the event's data.
+    metadata: Vec<Option<Metadata>>,
+    format: Format,
     schema: SchemaRef,
     /// Which columns the plan reads; the others are left null.
     used: Vec<bool>,
@@ -30,16 +62,20 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     pub(crate) fn new(source: &Source, used: Vec<bool>) -> Decoder {
-        Decoder { columns: source.columns.clone(), schema: source.read_schema(), used }
+        let metadata = source.columns.iter().map(|column| column.metadata).collect();
+        Decoder { metadata, format: source.format, schema: source.read_schema(), used }
     }
 
     pub(crate) fn decode(&self, rows: &RecordBatch) -> RecordBatch {
-        let from_data = |index: &usize| self.used[*index] && self.columns[*index].metadata.is_none();
-        let wanted: Vec<usize> = (0..self.columns.len()).filter(from_data).collect();
-        let names: Vec<&str> = wanted.iter().map(|index| self.columns[*index].name.as_str()).collect();
-        let mut built = from_json(rows, &names, wanted.iter().map(|index| &self.columns[*index].data_type)).into_iter();
-        let columns = self.columns.iter().zip(&self.used).map(|(declared, used)| match (&declared.metadata, used) {
-            (_, false) => new_null_array(&declared.data_type, rows.num_rows()),
+        let from_data = |index: &usize| self.used[*index] && self.metadata[*index].is_none();
+        let wanted: Vec<&Field> = (0..self.metadata.len()).filter(from_data).map(|index| self.schema.field(index)).collect();
+        let mut built = match self.format {
+            Format::Json => from_json(rows, &wanted),
+            Format::Text => vec![Arc::clone(column(rows, "data")); wanted.len()],
+        }
+        .into_iter();
+        let columns = self.metadata.iter().zip(&self.used).zip(self.schema.fields()).map(|((metadata, used), field)| match (metadata, used) {
+            (_, false) => new_null_array(field.data_type(), rows.num_rows()),
             (Some(Metadata::Column(name)), true) => Arc::clone(column(rows, name)),
             (Some(Metadata::Position), true) => {
                 let parts = ["topic", "partition", "offset"].map(|name| Arc::clone(column(rows, name)));
@@ -51,212 +87,33 @@ impl Decoder {
     }
 }
 
-fn from_json<'a>(rows: &RecordBatch, names: &[&str], types: impl Iterator<Item = &'a DataType>) -> Vec<ArrayRef> {
-    let data = column(rows, "data").as_string::<i32>();
-    let mut builders: Vec<Builder> = types.map(|data_type| Builder::new(data_type, rows.num_rows())).collect();
-    if names.is_empty() {
+fn from_json(rows: &RecordBatch, fields: &[&Field]) -> Vec<ArrayRef> {
+    if fields.is_empty() {
         return Vec::new();
     }
-    let mut cells: Vec<Cell<'_>> = Vec::with_capacity(names.len());
-    for text in data {
-        cells.clear();
-        cells.resize(names.len(), Cell::Null);
-        if let Some(text) = text {
-            let mut json = serde_json::Deserializer::from_str(text);
-            let read = Row { names, cells: &mut cells }.deserialize(&mut json).and_then(|()| json.end());
-            if read.is_err() {
-                cells.fill(Cell::Null);
-            }
+    let mut columns: Vec<Column<'_>> = fields.iter().map(|field| Column::new(field, rows.num_rows())).collect();
+    let mut names = Names::new(fields.iter().map(|field| field.name().clone()));
+    let mut cells = vec![Cell::Null; fields.len()];
+    for text in column(rows, "data").as_string::<i32>() {
+        cells.fill(Cell::Null);
+        if text.is_some_and(|text| read_row(&mut names, text, &mut cells).is_err()) {
+            cells.fill(Cell::Null);
         }
-        builders.iter_mut().zip(&cells).for_each(|(builder, cell)| builder.push(cell));
+        columns.iter_mut().zip(&cells).for_each(|(column, cell)| column.push(cell));
     }
-    builders.into_iter().map(Builder::finish).collect()
+    columns.into_iter().map(Column::finish).collect()
 }
 
-/// One value of a JSON object.
-#[derive(Debug, Clone)]
-enum Cell<'a> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(Cow<'a, str>),
+/// Reads the object of one row; it is checked to its end.
+fn read_row<'a>(names: &mut Names, text: &'a str, cells: &mut [Cell<'a>]) -> Result<(), Malformed> {
+    let mut scanner = Scanner::new(text);
+    scanner.space();
+    if !scanner.at_object() {
+        return Err(Malformed);
+    }
+    names.read(&mut scanner, 1, cells)?;
+    scanner.end()
 }
 
-/// The object of one row: the named fields go to their cells, the last one of a name counts.
-struct Row<'c, 'de> {
-    names: &'c [&'c str],
-    cells: &'c mut [Cell<'de>],
-}
-
-impl<'de> DeserializeSeed<'de> for Row<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Row<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(at) = map.next_key_seed(Name(self.names))? {
-            match at {
-                Some(at) => self.cells[at] = map.next_value_seed(OneCell)?,
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A field's name, as its place among the names.
-struct Name<'c>(&'c [&'c str]);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
-        deserializer.deserialize_identifier(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field's name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
-        Ok(self.0.iter().position(|known| *known == name))
-    }
-}
-
-struct OneCell;
-
-impl<'de> DeserializeSeed<'de> for OneCell {
-    type Value = Cell<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cell<'de>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for OneCell {
-    type Value = Cell<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Cell<'de>, E> {
-        Ok(Cell::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Cell<'de>, E> {
-        Ok(Cell::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Cell<'de>, E> {
-        Ok(Cell::Int(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Cell<'de>, E> {
-        Ok(i64::try_from(value).map_or(Cell::Float(value as f64), Cell::Int))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Cell<'de>, E> {
-        Ok(Cell::Float(value))
-    }
-
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Cell<'de>, E> {
-        Ok(Cell::Text(Cow::Borrowed(value)))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Cell<'de>, E> {
-        Ok(Cell::Text(Cow::Owned(value.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Cell<'de>, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Cell::Null)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell<'de>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Cell::Null)
-    }
-}
-
-enum Builder {
-    Text(StringBuilder),
-    Int32(Int32Builder),
-    Int64(Int64Builder),
-    Float(Float64Builder),
-    Bool(BooleanBuilder),
-    Time(TimestampMicrosecondBuilder),
-}
-
-impl Builder {
-    fn new(data_type: &DataType, rows: usize) -> Builder {
-        match data_type {
-            DataType::Utf8 => Builder::Text(StringBuilder::with_capacity(rows, rows * 12)),
-            DataType::Int32 => Builder::Int32(Int32Builder::with_capacity(rows)),
-            DataType::Int64 => Builder::Int64(Int64Builder::with_capacity(rows)),
-            DataType::Float64 => Builder::Float(Float64Builder::with_capacity(rows)),
-            DataType::Boolean => Builder::Bool(BooleanBuilder::with_capacity(rows)),
-            DataType::Timestamp(_, _) => Builder::Time(TimestampMicrosecondBuilder::with_capacity(rows)),
-            other => unreachable!("tables declare no column of type {other}"),
-        }
-    }
-
-    fn push(&mut self, cell: &Cell<'_>) {
-        match self {
-            Builder::Text(builder) => builder.append_option(match cell {
-                Cell::Text(text) => Some(text),
-                _ => None,
-            }),
-            Builder::Int32(builder) => builder.append_option(integer(cell).and_then(|value| i32::try_from(value).ok())),
-            Builder::Int64(builder) => builder.append_option(integer(cell)),
-            Builder::Float(builder) => builder.append_option(match cell {
-                Cell::Int(value) => Some(*value as f64),
-                Cell::Float(value) => Some(*value),
-                _ => None,
-            }),
-            Builder::Bool(builder) => builder.append_option(match cell {
-                Cell::Bool(value) => Some(*value),
-                _ => None,
-            }),
-            Builder::Time(builder) => builder.append_option(match cell {
-                Cell::Text(text) => DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros()),
-                _ => None,
-            }),
-        }
-    }
-
-    fn finish(self) -> ArrayRef {
-        match self {
-            Builder::Text(mut builder) => Arc::new(builder.finish()),
-            Builder::Int32(mut builder) => Arc::new(builder.finish()),
-            Builder::Int64(mut builder) => Arc::new(builder.finish()),
-            Builder::Float(mut builder) => Arc::new(builder.finish()),
-            Builder::Bool(mut builder) => Arc::new(builder.finish()),
-            Builder::Time(mut builder) => Arc::new(builder.finish().with_timezone("UTC")),
-        }
-    }
-}
-
-/// A whole number; 12.0 is one, 12.5 is not.
-fn integer(cell: &Cell<'_>) -> Option<i64> {
-    match cell {
-        Cell::Int(value) => Some(*value),
-        Cell::Float(value) if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 => Some(*value as i64),
-        _ => None,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 use datafusion::sql::sqlparser::tokenizer::Location as SqlLocation;
 
 use crate::chunk::timestamp_type;
+use crate::engine::decode::json_field;
 use crate::functions::position_type;
 use crate::sql::fault::Fault;
 use crate::sql::options::Options;
@@ -144,8 +145,11 @@ pub(crate) enum Metadata {
 impl Source {
     /// The columns as they are declared, without those that are computed.
     pub(crate) fn read_schema(&self) -> SchemaRef {
-        let fields = self.columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        let field = |column: &SourceColumn| match column.json {
+            true => json_field(&column.name),
+            false => Field::new(&column.name, column.data_type.clone(), true),
+        };
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
     }
 
     /// All columns.

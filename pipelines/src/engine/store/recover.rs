@@ -156,9 +156,8 @@ impl Scan {
     fn schema(&mut self, place: Place, frame: Frame<'_>) -> Result<(), StoreError> {
         let wrong = |what: String| self.damaged(place.segment, place.offset, what);
         let number = u32::try_from(frame.number).map_err(|_| wrong("a schema of no number".to_owned()))?;
-        if !self.codecs.contains_key(&number) {
-            self.codecs.insert(number, Codec::from_payload(frame.payload).map_err(|error| wrong(error.to_string()))?);
-        }
+        let codec = Codec::from_payload(frame.payload).map_err(|error| wrong(error.to_string()))?;
+        self.codecs.insert(number, codec);
         let segment = self.segments.get_mut(&place.segment).expect("a segment is noted before its frames");
         segment.schemas.insert(number, place.offset);
         Ok(())

@@ -64,7 +64,7 @@ fn the_disk_is_full_at_any_byte() {
     done.expect("nothing fails here");
     let kept = owner.map(|owner| owner.durable.chunks.into_keys().next()).expect("it was opened");
     assert!(kept == Some(ChunkId(0)), "the first chunk lives to the end");
-    assert!(files(folder.path())[0].0 != crate::store::log::path_of(folder.path(), 1), "and was moved, its segment removed");
+    assert!(files(folder.path())[0].0 != super::super::log::path_of(folder.path(), 1), "and was moved, its segment removed");
     for at in 0..tape.used() {
         let folder = tempfile::tempdir().expect("a folder");
         let (owner, done) = run(folder.path(), limits, &Tape::of(at), &ops);
@@ -75,7 +75,7 @@ fn the_disk_is_full_at_any_byte() {
 
 /// A run without garbage, and what counts from which byte of its last segment on.
 fn recorded(folder: &Path, limits: StoreLimits) -> (Vec<(u64, Content)>, Owner) {
-    let (tape, mark) = (Tape::endless(), crate::store::frame::HEAD as u64);
+    let (tape, mark) = (Tape::endless(), super::super::frame::HEAD as u64);
     let mut owner = Owner::new(folder, limits, &tape).expect("an empty store");
     let mut whole = vec![(0, Content::default())];
     let epochs = (0..5u8).flat_map(|n| [put(n.into(), 1, 5), Op::Plan(n + 1), put(1, 2, 5), Op::Get(0), Op::Commit(n + 1)]);
@@ -131,10 +131,20 @@ fn assert_damaged(files: &[(std::path::PathBuf, Vec<u8>)], at: &str) {
 #[test]
 fn an_earlier_segment_that_is_cut_or_missing_is_damage() {
     let folder = tempfile::tempdir().expect("a folder");
-    let limits = StoreLimits { segment_bytes: 2500, ..WIDE };
-    recorded(folder.path(), limits);
-    let files = files(folder.path());
-    assert!(files.len() > 2);
+    recorded(folder.path(), StoreLimits { segment_bytes: 2500, ..WIDE });
+    check_earlier_segments(folder.path());
+    // A plan that ends a segment, and then nothing that counts.
+    let folder = tempfile::tempdir().expect("a folder");
+    let limits = StoreLimits { segment_bytes: 800, memory_bytes: 0, ..WIDE };
+    let ops = [put(0, 1, 9), Op::Commit(1), Op::Plan(200), put(0, 1, 9)];
+    let (owner, done) = run(folder.path(), limits, &Tape::endless(), &ops);
+    done.and_then(|()| owner.expect("it was opened").store.log.flush()).expect("nothing fails here");
+    check_earlier_segments(folder.path());
+}
+
+fn check_earlier_segments(folder: &Path) {
+    let files = files(folder);
+    assert!(files.len() > 1);
     for of in 0..files.len() - 1 {
         let mut without = files.clone();
         without.remove(of);
@@ -164,7 +174,7 @@ fn a_flipped_bit_never_loses_a_commit() {
         for byte in 0..files[of].1.len() {
             let mut flipped = files.clone();
             flipped[of].1[byte] ^= 1 << (byte % 8);
-            if of < last || byte < marked - crate::store::frame::HEAD {
+            if of < last || byte < marked - super::super::frame::HEAD {
                 assert_damaged(&flipped, &format!("segment {of}, byte {byte}"));
             } else {
                 let found = Content::in_folder(copied(&flipped).path(), WIDE).expect("nothing durable is damaged");
@@ -194,7 +204,7 @@ fn a_store_of_another_job_is_refused_and_a_cleared_one_is_empty() {
     store.commit(b"here").expect("there is room");
     let error = Store::open(folder.path(), "flood", WIDE).expect_err("it is another job's");
     assert!(error.to_string().contains("it is of job jam"), "{error}");
-    crate::store::clear(folder.path()).expect("it can be removed");
-    crate::store::clear(&folder.path().join("none")).expect("nothing can be removed");
+    super::super::clear(folder.path()).expect("it can be removed");
+    super::super::clear(&folder.path().join("none")).expect("nothing can be removed");
     assert_eq!(Content::in_folder(folder.path(), WIDE).expect("an empty store"), Content::default());
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
@@ -32,6 +32,8 @@ struct Reel {
     used: u64,
     /// Bytes of the last segment that are durable.
     synced: u64,
+    /// Whether it has others.
+    is_dirty: bool,
 }
 
 impl Tape {
@@ -40,20 +42,24 @@ impl Tape {
     }
 
     fn of(left: u64) -> Tape {
-        Tape(Arc::new(Mutex::new(Reel { left, used: 0, synced: 0 })))
+        Tape(Arc::new(Mutex::new(Reel { left, used: 0, synced: 0, is_dirty: false })))
+    }
+
+    fn reel(&self) -> MutexGuard<'_, Reel> {
+        self.0.lock().expect("no test panics with it")
     }
 
     fn used(&self) -> u64 {
-        self.0.lock().expect("no test panics with it").used
+        self.reel().used
     }
 
     fn synced(&self) -> u64 {
-        self.0.lock().expect("no test panics with it").synced
+        self.reel().synced
     }
 
     /// Takes up to so much and says how much there was.
     fn take(&self, units: u64) -> u64 {
-        let mut reel = self.0.lock().expect("no test panics with it");
+        let mut reel = self.reel();
         let taken = units.min(reel.left);
         reel.left -= taken;
         reel.used += taken;
@@ -68,32 +74,38 @@ impl Tape {
 impl Disk for Tape {
     fn create(&mut self, path: &Path) -> io::Result<File> {
         self.step()?;
-        self.0.lock().expect("no test panics with it").synced = 0;
+        let mut reel = self.reel();
+        assert!(!reel.is_dirty, "a segment is durable to its end before the next one begins");
+        reel.synced = 0;
         File::options().create_new(true).append(true).open(path)
     }
 
     fn append(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         let taken = self.take(bytes.len() as u64) as usize;
+        self.reel().is_dirty |= taken > 0;
         file.write_all(&bytes[..taken])?;
         if taken == bytes.len() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
     fn sync(&mut self, file: &File) -> io::Result<()> {
         self.step()?;
-        self.0.lock().expect("no test panics with it").synced = file.metadata()?.len();
+        let mut reel = self.reel();
+        (reel.synced, reel.is_dirty) = (file.metadata()?.len(), false);
         Ok(())
     }
 
     fn shorten(&mut self, file: &File, bytes: u64) -> io::Result<()> {
         self.step()?;
-        self.0.lock().expect("no test panics with it").synced = bytes;
+        let mut reel = self.reel();
+        (reel.synced, reel.is_dirty) = (bytes, false);
         file.set_len(bytes)
     }
 
     fn remove(&mut self, path: &Path) -> io::Result<()> {
         self.step()?;
         // What stays is a segment that was made durable when the next one began.
-        self.0.lock().expect("no test panics with it").synced = u64::MAX;
+        let mut reel = self.reel();
+        (reel.synced, reel.is_dirty) = (u64::MAX, false);
         std::fs::remove_file(path)
     }
 

@@ -54,8 +54,8 @@ proptest! {
 
 /// The segments of a folder by their path.
 pub(super) fn files(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let numbers = crate::store::log::numbers_in(folder).expect("the folder can be listed");
-    let paths = numbers.into_iter().map(|number| crate::store::log::path_of(folder, number));
+    let numbers = super::super::log::numbers_in(folder).expect("the folder can be listed");
+    let paths = numbers.into_iter().map(|number| super::super::log::path_of(folder, number));
     paths.map(|path| (path.clone(), std::fs::read(path).expect("a segment can be read"))).collect()
 }
 
@@ -82,7 +82,7 @@ fn files_stay_in_proportion_to_what_lives() {
         store.commit(&[epoch as u8; 10]).expect("there is room");
         let allowed = store.live_bytes() * 5 / 2 + 2 * limits.segment_bytes;
         assert!(store.disk_bytes() <= allowed, "epoch {epoch}: {} bytes, {allowed} allowed", store.disk_bytes());
-        moved_ever |= files(folder.path())[0].0 != crate::store::log::path_of(folder.path(), 1);
+        moved_ever |= files(folder.path())[0].0 != super::super::log::path_of(folder.path(), 1);
     }
     assert!(moved_ever, "garbage was removed");
     live.drain(..).for_each(|id| store.drop(id));

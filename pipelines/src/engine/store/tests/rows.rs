@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema};
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::size;
+use super::super::size;
 
 fn every_kind(rows: usize) -> RecordBatch {
     let is_there = |row: &usize| row % 4 != 2;
