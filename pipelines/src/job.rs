@@ -6,6 +6,7 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use udf_host::Udfs;
 
 use crate::engine::state::Shape;
 use crate::engine::steps::StepShape;
@@ -29,6 +30,7 @@ pub struct Job {
     flow: Flow,
     topics: Vec<String>,
     event_types: Vec<String>,
+    udfs: Udfs,
 }
 
 /// A stream that a job reads.
@@ -72,18 +74,24 @@ impl SourceInfo<'_> {
 impl Job {
     /// Reads a job from its text. `lookups` are the files that its lookup tables name, as (path as written, text).
     pub fn parse(name: &str, sql: &str, lookups: &[(&str, &str)]) -> Result<Job, SqlError> {
+        Job::parse_with(name, sql, lookups, &Udfs::none())
+    }
+
+    /// The same for a job that may call user-defined functions. They are the job's own: a clone of the set that another
+    /// job has would mix up the rows that fail.
+    pub fn parse_with(name: &str, sql: &str, lookups: &[(&str, &str)], udfs: &Udfs) -> Result<Job, SqlError> {
         let find = |path: &str| lookups.iter().find(|file| file.0 == path).map(|file| file.1.to_owned()).ok_or("it is not there".to_owned());
-        Job::read(name, sql, find).map_err(|fault| fault.of_job(name))
+        Job::read(name, sql, find, udfs).map_err(|fault| fault.of_job(name))
     }
 
     /// Reads a job from its file. Its name is the file's; lookup files are found beside it.
     pub fn load(path: &Path) -> Result<Job, RunError> {
-        Job::load_with(path, &[])
+        Job::load_with(path, &[], &Udfs::none())
     }
 
     /// The same for a job that looks things up elsewhere too: `given` are the rows that it asks for in
     /// [`lookup_requests`](Job::lookup_requests), as (path as written, CSV).
-    pub fn load_with(path: &Path, given: &[(String, String)]) -> Result<Job, RunError> {
+    pub fn load_with(path: &Path, given: &[(String, String)], udfs: &Udfs) -> Result<Job, RunError> {
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let sql = std::fs::read_to_string(path).map_err(RunError::io("read", path))?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -91,7 +99,7 @@ impl Job {
             Some((_, text)) => Ok(text.clone()),
             None => std::fs::read_to_string(folder.join(file)).map_err(|error| error.to_string()),
         };
-        Job::read(&name, &sql, find).map_err(|fault| fault.of_job(&name).into())
+        Job::read(&name, &sql, find, udfs).map_err(|fault| fault.of_job(&name).into())
     }
 
     /// What a job looks up that is no file beside it: the host reads it and hands it over as CSV with these columns.
@@ -106,7 +114,7 @@ impl Job {
         Ok(elsewhere.map(request).collect())
     }
 
-    fn read(name: &str, sql: &str, find: impl Fn(&str) -> Result<String, String>) -> Result<Job, Fault> {
+    fn read(name: &str, sql: &str, find: impl Fn(&str) -> Result<String, String>, udfs: &Udfs) -> Result<Job, Fault> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
             return Err(Fault::nowhere(format!("'{name}' is no name for a job")).hint("use up to 64 letters, digits, - and _"));
@@ -121,8 +129,8 @@ impl Job {
             lookups.push(lookup::read(table, &text)?);
             files.push((table.path.clone(), text));
         }
-        let session = plan::session(1, BATCH_ROWS);
-        let flow = plan::plan(&script, &tables, &lookups, &marks, &session)?;
+        let session = plan::session(1, BATCH_ROWS, udfs);
+        let flow = plan::plan(&script, &tables, &lookups, &marks, &session, udfs)?;
         if let (Target::Kafka { latch: Some(_), .. }, false) = (&tables.sink.target, flow.windowed) {
             let fault = Fault::new(tables.sink.at, "a latch without a window: the order of records differs from run to run");
             return Err(fault.hint("GROUP BY tumble(INTERVAL '1 minute') and the columns of latch.key"));
@@ -134,7 +142,7 @@ impl Job {
         let everything = tables.sources.iter().any(|source| source.event_types.is_empty());
         let event_types: BTreeSet<String> = tables.sources.iter().flat_map(|source| &source.event_types).filter(|_| !everything).cloned().collect();
         let (topics, event_types) = (topics.into_iter().collect(), event_types.into_iter().collect());
-        let job = Job { name: name.to_owned(), sql: sql.to_owned(), files, tables, lookups, flow, topics, event_types };
+        let job = Job { name: name.to_owned(), sql: sql.to_owned(), files, tables, lookups, flow, topics, event_types, udfs: udfs.clone() };
         // Planned once here, so that what DataFusion refuses is refused before anything runs.
         job.worker().map_err(|error| Fault::planner(script.insert.query_at, &error))?;
         Ok(job)
@@ -199,8 +207,10 @@ impl Job {
     /// Digest of the text and the lookup files: what the output depends on beside the input.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
+        let names: Vec<String> = self.udfs.manifests().iter().map(|manifest| manifest.name.clone()).collect();
+        let functions = (!names.is_empty()).then(|| self.udfs.digest(&names));
         let files = self.files.iter().flat_map(|(path, text)| [path, text]);
-        for part in [&self.name, &self.sql].into_iter().chain(files) {
+        for part in [&self.name, &self.sql].into_iter().chain(files).chain(&functions) {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
@@ -264,6 +274,11 @@ impl Job {
     pub fn loses_state_of(&self, old: &Job) -> Option<String> {
         let shape = old.shape();
         shape.difference(&self.shape(), &vec![1; shape.steps.len()], usize::from(!shape.latch.is_empty()))
+    }
+
+    /// The user-defined functions that it may call.
+    pub fn udfs(&self) -> &Udfs {
+        &self.udfs
     }
 
     pub(crate) fn tables(&self) -> &Tables {

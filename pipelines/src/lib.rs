@@ -48,4 +48,5 @@ pub use job::{Job, LookupRequest, SourceInfo};
 pub use output::{BoxError, EpochOutput, Positions, RunnerStats, Sink, StepStats};
 pub use render::{row_to_json, rows_to_json, text_of};
 pub use runner::{Progress, Push, Runner};
+pub use udf_host::Udfs;
 pub use sql::tables::{FileFormat, Latch, Location, LookupFrom, Target};

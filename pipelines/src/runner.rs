@@ -114,7 +114,7 @@ impl Runner {
         }
         let digest = job.digest();
         let (job, next_job) = match &planned {
-            Some(plan) if plan.digest != digest => (saved_job::read(&home.saved_job(), job.name())?, Some(job)),
+            Some(plan) if plan.digest != digest => (saved_job::read(&home.saved_job(), job.name(), job.udfs())?, Some(job)),
             _ => {
                 saved_job::write(&home.saved_job(), &job)?;
                 (job, None)

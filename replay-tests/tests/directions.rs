@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Our crates, and which of our crates each may use.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("schemas", &[]),
     ("graph", &["schemas"]),
     ("brain", &["schemas", "graph"]),
     ("lakehouse", &["schemas"]),
-    ("pipelines", &["schemas", "lakehouse"]),
+    ("pipelines", &["schemas", "lakehouse", "udf-host"]),
+    ("udf-host", &[]),
     ("bus", &["schemas"]),
     ("broker", &[]),
     ("gateway", &["schemas", "bus"]),
-    ("citybrain", &["schemas", "graph", "brain", "lakehouse", "pipelines", "bus", "broker", "gateway"]),
+    ("citybrain", &["schemas", "graph", "brain", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway"]),
     ("replay-tests", &["schemas", "graph", "brain"]),
 ];
 
@@ -26,13 +27,14 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 const TESTS_MAY_USE: [(&str, &[&str]); 2] = [("bus", &["broker"]), ("gateway", &["broker"])];
 
 /// What a crate must not pull in, even through others.
-const MUST_NOT_PULL_IN: [(&str, &[&str]); 6] = [
+const MUST_NOT_PULL_IN: [(&str, &[&str]); 7] = [
     ("schemas", PURE),
     ("graph", PURE),
     ("brain", PURE),
     ("replay-tests", PURE),
     ("lakehouse", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),
     ("pipelines", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),
+    ("udf-host", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2", "deltalake"]),
 ];
 
 /// No I/O, async, Kafka, DataFusion or language model.

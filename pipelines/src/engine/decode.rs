@@ -91,21 +91,21 @@ fn from_json(rows: &RecordBatch, fields: &[&Field]) -> Vec<ArrayRef> {
     if fields.is_empty() {
         return Vec::new();
     }
-    let mut columns: Vec<Column<'_>> = fields.iter().map(|field| Column::new(field, rows.num_rows())).collect();
+    let mut columns: Vec<Column> = fields.iter().map(|field| Column::new(field, rows.num_rows())).collect();
     let mut names = Names::new(fields.iter().map(|field| field.name().clone()));
-    let mut cells = vec![Cell::Null; fields.len()];
+    let mut cells = vec![Cell::NULL; fields.len()];
     for text in column(rows, "data").as_string::<i32>() {
-        cells.fill(Cell::Null);
+        cells.fill(Cell::NULL);
         if text.is_some_and(|text| read_row(&mut names, text, &mut cells).is_err()) {
-            cells.fill(Cell::Null);
+            cells.fill(Cell::NULL);
         }
-        columns.iter_mut().zip(&cells).for_each(|(column, cell)| column.push(cell));
+        columns.iter_mut().zip(&cells).for_each(|(column, cell)| column.push(cell, text.unwrap_or_default()));
     }
     columns.into_iter().map(Column::finish).collect()
 }
 
 /// Reads the object of one row; it is checked to its end.
-fn read_row<'a>(names: &mut Names, text: &'a str, cells: &mut [Cell<'a>]) -> Result<(), Malformed> {
+fn read_row(names: &mut Names, text: &str, cells: &mut [Cell]) -> Result<(), Malformed> {
     let mut scanner = Scanner::new(text);
     scanner.space();
     if !scanner.at_object() {

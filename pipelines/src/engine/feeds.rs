@@ -66,6 +66,15 @@ impl Feeds {
         }
     }
 
+    /// The record that a row is, as topic, partition and offset, if it is one.
+    pub(crate) fn record(&self, number: u64) -> Option<(String, i32, i64)> {
+        let at = self.names.partition_point(|(first, _)| *first <= number).checked_sub(1)?;
+        let (first, Names::Records { topic, partition, offset }) = &self.names[at] else { return None };
+        let row = (number - first) as usize;
+        let (partition, offset) = (partition.as_primitive::<Int32Type>(), offset.as_primitive::<Int64Type>());
+        Some((topic.as_string::<i32>().value(row).to_owned(), partition.value(row), offset.value(row)))
+    }
+
     /// What some rows are called, by their numbers.
     pub(crate) fn names(&self, job: &str, numbers: &[u64]) -> Result<Vec<String>> {
         let options = FormatOptions::default();

@@ -1,4 +1,4 @@
-//! Rows that came too late or without a usable time: they go to a table of their own, with the reason.
+//! Rows that came too late or without a usable time, or for which a function failed: they go to a table of their own, with the reason.
 
 use std::sync::Arc;
 
@@ -30,23 +30,26 @@ pub(crate) struct LateRow {
     pub(crate) reason: Reason,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reason {
     Closed,
     PartlyClosed,
     NoTime,
     Ancient,
     Future,
+    /// A user-defined function gave no value.
+    Failed(String),
 }
 
 impl Reason {
-    fn text(self) -> &'static str {
+    fn text(&self) -> &str {
         match self {
             Reason::Closed => "its window was closed",
             Reason::PartlyClosed => "a window that it belongs to was closed; it counts in the others",
             Reason::NoTime => "it has no event time",
             Reason::Ancient => "its event time is before 1970",
             Reason::Future => "its event time lies in the future",
+            Reason::Failed(why) => why,
         }
     }
 }

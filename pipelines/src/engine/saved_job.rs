@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use udf_host::Udfs;
 
 use crate::engine::whole_file;
 use crate::error::RunError;
@@ -24,12 +25,12 @@ pub(crate) fn write(path: &Path, job: &Job) -> Result<(), RunError> {
     whole_file::replace(path, &bytes).map_err(RunError::io("write", path))
 }
 
-pub(crate) fn read(path: &Path, job: &str) -> Result<Job, RunError> {
+pub(crate) fn read(path: &Path, job: &str, udfs: &Udfs) -> Result<Job, RunError> {
     let bytes = std::fs::read(path).map_err(RunError::io("read", path))?;
     let damaged = |error: serde_json::Error| RunError::Damaged { job: job.to_owned(), path: path.to_owned(), what: error.to_string() };
     let saved: Saved = serde_json::from_slice(&bytes).map_err(damaged)?;
     let files: Vec<(&str, &str)> = saved.files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-    Ok(Job::parse(&saved.name, &saved.sql, &files)?)
+    Ok(Job::parse_with(&saved.name, &saved.sql, &files, udfs)?)
 }
 
 /// The name of the saved job in a state directory.

@@ -74,7 +74,7 @@ impl Rule {
 
 impl Worker {
     pub(crate) fn new(job: Job, lanes: usize, batch_rows: usize) -> Result<Worker> {
-        let context = plan::session(lanes, batch_rows);
+        let context = plan::session(lanes, batch_rows, job.udfs());
         let session = context.state();
         let flow = job.flow();
         let steps = StepWork::all(flow, &session)?;
@@ -144,6 +144,12 @@ impl Worker {
             step.busy += started.elapsed();
         }
         let (rows, ids, times) = self.output(&feeds, &mut state).await?;
+        for (number, why) in self.job.flow().failing.take() {
+            // What is no record has its name, and no place in a topic.
+            let name = || Ok::<_, DataFusionError>((feeds.names(self.job.name(), &[number])?.remove(0), -1, -1));
+            let (topic, partition, offset) = feeds.record(number).map_or_else(name, Ok)?;
+            late.push(LateRow { topic, partition, offset, event_time: None, reason: Reason::Failed(why) });
+        }
         let output = EpochOutput {
             job: self.job.name().to_owned(),
             epoch: plan.epoch,
@@ -304,10 +310,10 @@ impl SourceWork {
                 run = Some((topic, partition, None));
             }
             let reason = self.time_at.and_then(|_| unusable(plan, time));
-            if let (Some((_, _, latest)), None) = (&mut run, reason) {
+            if let (Some((_, _, latest)), None) = (&mut run, &reason) {
                 *latest = (*latest).max(time);
             }
-            let (some, all) = match (reason, time, watermark) {
+            let (some, all) = match (&reason, time, watermark) {
                 (Some(_), _, _) => (true, true),
                 (None, Some(time), Some(watermark)) if !self.rules.is_empty() => self.rules.iter().fold((false, true), |(some, all), rule| {
                     let late = rule.late(time, watermark);

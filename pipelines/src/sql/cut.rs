@@ -30,7 +30,9 @@ use crate::sql::flow::{Collect, Feed, Flow, From, IntervalJoin, Stage, Step, Ste
 use crate::sql::origin::{Origin, Origins, Part};
 use crate::sql::refuse::Marks;
 use crate::sql::tables::Tables;
+use crate::sql::failing::Failing;
 use crate::sql::window_call::{self, WindowCall};
+use udf_host::Udfs;
 
 /// Begins the names of all hidden columns.
 const HIDDEN: &str = "__";
@@ -38,9 +40,10 @@ const HIDDEN: &str = "__";
 type Cut<T> = Result<T, Fault>;
 
 /// Cuts an analyzed plan whose columns are the sink's.
-pub(crate) fn cut(plan: LogicalPlan, tables: &Tables, marks: &Marks) -> Cut<Flow> {
+pub(crate) fn cut(plan: LogicalPlan, tables: &Tables, marks: &Marks, udfs: &Udfs) -> Cut<Flow> {
     let output: Vec<Field> = plan.schema().fields().iter().map(|field| Field::new(field.name(), field.data_type().clone(), true)).collect();
-    let mut cutter = Cutter { tables, marks, feeds: source_feeds(tables), steps: Vec::new(), names: 0 };
+    let failing = Failing::new(udfs);
+    let mut cutter = Cutter { tables, marks, failing: failing.clone(), feeds: source_feeds(tables), steps: Vec::new(), names: 0 };
     let part = cutter.carry(plan)?;
     let Some(hidden) = part.hidden().cloned() else {
         let fault = Fault::new(marks.query, "the job reads no stream");
@@ -48,7 +51,7 @@ pub(crate) fn cut(plan: LogicalPlan, tables: &Tables, marks: &Marks) -> Cut<Flow
     };
     let windowed = !matches!(part.nature, Nature::Rows(_));
     let last = cutter.stage(part.plan, &hidden)?;
-    Ok(Flow { feeds: cutter.feeds, steps: cutter.steps, last, windowed, output: Arc::new(Schema::new(output)) })
+    Ok(Flow { feeds: cutter.feeds, steps: cutter.steps, last, windowed, output: Arc::new(Schema::new(output)), failing })
 }
 
 fn source_feeds(tables: &Tables) -> Vec<Feed> {
@@ -124,6 +127,7 @@ fn visible(plan: &LogicalPlan) -> Vec<Expr> {
 struct Cutter<'a> {
     tables: &'a Tables,
     marks: &'a Marks,
+    failing: Failing,
     feeds: Vec<Feed>,
     steps: Vec<Step>,
     /// Hidden names that were made.
@@ -155,8 +159,19 @@ impl Cutter<'_> {
     /// A stage: the columns of a plan, then the hidden ones.
     fn stage(&self, plan: LogicalPlan, hidden: &Hidden) -> Cut<Stage> {
         let columns: Vec<Expr> = visible(&plan).into_iter().chain(hidden.columns(&plan)).collect();
-        let plan = self.planned(LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build))?;
-        Ok(Stage { plan })
+        self.stage_of(plan, columns, hidden)
+    }
+
+    /// A stage with these columns. Where it calls functions of others, rows for which one of them fails are left out.
+    fn stage_of(&self, plan: LogicalPlan, columns: Vec<Expr>, hidden: &Hidden) -> Cut<Stage> {
+        let plan = LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build);
+        let (plan, calls) = plan.and_then(|plan| self.failing.number_rows(plan, &|plan| row_column(plan))).map_err(|error| self.planner(error))?;
+        if !calls {
+            return Ok(Stage { plan });
+        }
+        let [row, _] = hidden.columns(&plan);
+        let plan = Filter::try_new(self.failing.kept(row), Arc::new(plan)).map(LogicalPlan::Filter);
+        Ok(Stage { plan: self.planned(plan)? })
     }
 
     fn carry(&mut self, plan: LogicalPlan) -> Cut<Partial> {
@@ -383,7 +398,7 @@ impl Cutter<'_> {
         let keys: Vec<Expr> = [computed.column(start)].into_iter().chain(others().map(|key| computed.column(key.clone().unalias()))).collect();
         let aggregates: Vec<Expr> = aggr.iter().map(|expr| computed.aggregate(expr.clone().unalias())).collect();
         let columns: Vec<Expr> = computed.0.into_iter().chain([row, time]).collect();
-        let plan = self.planned(LogicalPlanBuilder::from(input).project(columns).and_then(LogicalPlanBuilder::build))?;
+        let Stage { plan } = self.stage_of(input, columns, hidden)?;
         let windows = Windows { window: call.window, keys, key_names, window_at, aggregates, aggregate_names };
         let names: Vec<(Option<TableReference>, String)> = schema.iter().map(|(relation, field)| (relation.cloned(), field.name().clone())).collect();
         let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
@@ -734,6 +749,12 @@ impl Cutter<'_> {
         }
         Ok(())
     }
+}
+
+/// The number of a row in the columns of a plan.
+fn row_column(plan: &LogicalPlan) -> Option<Expr> {
+    let found = plan.schema().iter().find(|(_, field)| field.name().starts_with(&format!("{HIDDEN}row")))?;
+    Some(Expr::Column(Column::new(found.0.cloned(), found.1.name())))
 }
 
 /// The name of a function OVER.

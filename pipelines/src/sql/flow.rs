@@ -14,6 +14,7 @@ use chrono::{DateTime, Months};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::functions::window_start;
+use crate::sql::failing::Failing;
 
 /// What a job computes.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub(crate) struct Flow {
     pub(crate) windowed: bool,
     /// The sink's columns.
     pub(crate) output: SchemaRef,
+    /// Rows for which a function of others fails.
+    pub(crate) failing: Failing,
 }
 
 /// A table that an epoch fills. Two hidden columns come last: the number of each row within the epoch, and its time.

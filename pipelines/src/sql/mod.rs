@@ -2,6 +2,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod cut;
+pub(crate) mod failing;
 pub(crate) mod fault;
 pub(crate) mod flow;
 pub(crate) mod lookup;

@@ -16,6 +16,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use futures::FutureExt;
+use udf_host::Udfs;
 
 use crate::functions;
 use crate::sql::cut;
@@ -28,18 +29,20 @@ use crate::sql::tables::{Generated, Source, Tables};
 use crate::sql::types;
 
 /// A session with the dialect's functions. Results do not depend on `lanes` or `batch_rows`; speed does.
-pub(crate) fn session(lanes: usize, batch_rows: usize) -> SessionContext {
+pub(crate) fn session(lanes: usize, batch_rows: usize, udfs: &Udfs) -> SessionContext {
     let mut config = SessionConfig::new().with_target_partitions(lanes.max(1)).with_batch_size(batch_rows.max(1));
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
     options.sql_parser.map_string_types_to_utf8view = false;
     let session = SessionContext::new_with_config(config);
     functions::register(&session);
+    udfs.scalars().into_iter().for_each(|function| session.register_udf(function.as_ref().clone()));
+    udfs.aggregates().into_iter().for_each(|function| session.register_udaf(function.as_ref().clone()));
     session
 }
 
 /// Plans the query of a job and cuts it where it needs state.
-pub(crate) fn plan(script: &Script, tables: &Tables, lookups: &[RecordBatch], marks: &Marks, session: &SessionContext) -> Result<Flow, Fault> {
+pub(crate) fn plan(script: &Script, tables: &Tables, lookups: &[RecordBatch], marks: &Marks, session: &SessionContext, udfs: &Udfs) -> Result<Flow, Fault> {
     let faulty = |error: DataFusionError| Fault::planner(marks.query, &error);
     register(tables, lookups, session).map_err(faulty)?;
     for view in &script.views {
@@ -52,7 +55,7 @@ pub(crate) fn plan(script: &Script, tables: &Tables, lookups: &[RecordBatch], ma
     let analyzed = state.analyzer().execute_and_check(planned, state.config_options(), |_, _| {}).map_err(faulty)?;
     let plan = rewrite::total(analyzed).map_err(faulty)?;
     let plan = to_sink(plan, tables, marks)?;
-    cut::cut(plan, tables, marks)
+    cut::cut(plan, tables, marks, udfs)
 }
 
 fn to_plan(query: &Query, session: &SessionContext) -> DfResult<LogicalPlan> {

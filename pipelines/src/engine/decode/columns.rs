@@ -1,6 +1,5 @@
 //! Columns in the making: cells of JSON go in, one for each row, Arrow arrays come out.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,7 +9,7 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
-use super::scan::{Cell, Malformed, Scanner, Text};
+use super::scan::{Cell, Malformed, Scanner};
 use super::time::{date, time_of_ms, time_us};
 use super::is_json;
 
@@ -54,7 +53,7 @@ impl Names {
     }
 
     /// Reads an object into cells, one for each name; the last field of a name counts.
-    pub(super) fn read<'a>(&mut self, scanner: &mut Scanner<'a>, depth: usize, cells: &mut [Cell<'a>]) -> Result<(), Malformed> {
+    pub(super) fn read(&mut self, scanner: &mut Scanner<'_>, depth: usize, cells: &mut [Cell]) -> Result<(), Malformed> {
         scanner.open(depth)?;
         if scanner.take(b'}') {
             return Ok(());
@@ -71,7 +70,7 @@ impl Names {
             };
             scanner.space();
             match wanted {
-                Some(index) => cells[index] = scanner.value(depth)?,
+                Some(index) => scanner.value(depth, &mut cells[index])?,
                 None => scanner.skip(depth)?,
             }
             scanner.space();
@@ -95,9 +94,9 @@ impl Names {
             scanner.space();
         }
         scanner.expect(b'"')?;
-        let name = scanner.string()?;
-        let mut scratch = String::new();
-        let wanted = name.read(&mut scratch).and_then(|name| self.names.iter().position(|wanted| wanted == name));
+        let (mut name, mut scratch) = (Cell::NULL, String::new());
+        scanner.string(&mut name)?;
+        let wanted = name.string(scanner.text(), &mut scratch).and_then(|name| self.names.iter().position(|wanted| wanted == name));
         scanner.space();
         scanner.expect(b':')?;
         let before = scanner.since(start).as_bytes();
@@ -110,7 +109,7 @@ impl Names {
 }
 
 /// A column in the making.
-pub(super) enum Column<'a> {
+pub(super) enum Column {
     Text(StringBuilder, String),
     Json(StringBuilder),
     Int32(Int32Builder),
@@ -119,30 +118,30 @@ pub(super) enum Column<'a> {
     Bool(BooleanBuilder),
     Time(TimestampMicrosecondBuilder, String),
     Date(Date32Builder, String),
-    Struct(Structs<'a>),
-    List(Box<Lists<'a>>),
+    Struct(Structs),
+    List(Box<Lists>),
 }
 
 /// A column of objects.
-pub(super) struct Structs<'a> {
+pub(super) struct Structs {
     fields: Fields,
     names: Names,
-    columns: Vec<Column<'a>>,
-    cells: Vec<Cell<'a>>,
+    columns: Vec<Column>,
+    cells: Vec<Cell>,
     valid: NullBufferBuilder,
 }
 
 /// A column of arrays.
-pub(super) struct Lists<'a> {
+pub(super) struct Lists {
     item: FieldRef,
-    items: Column<'a>,
+    items: Column,
     ends: Vec<i32>,
     count: i32,
     valid: NullBufferBuilder,
 }
 
-impl<'a> Column<'a> {
-    pub(super) fn new(field: &Field, rows: usize) -> Column<'a> {
+impl Column {
+    pub(super) fn new(field: &Field, rows: usize) -> Column {
         let texts = || StringBuilder::with_capacity(rows, rows * TEXT_BYTES);
         match field.data_type() {
             DataType::Utf8 if is_json(field) => Column::Json(texts()),
@@ -159,29 +158,23 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Appends a cell; one of another type is null.
+    /// Appends a cell that was read from a text; one of another type is null.
     #[inline]
-    pub(super) fn push(&mut self, cell: &Cell<'a>) {
+    pub(super) fn push(&mut self, cell: &Cell, text: &str) {
         match self {
-            Column::Text(builder, scratch) => builder.append_option(text(cell).and_then(|text| text.read(scratch))),
-            Column::Json(builder) => push_json(builder, cell),
-            Column::Int32(builder) => builder.append_option(integer(cell).and_then(|value| i32::try_from(value).ok())),
-            Column::Int64(builder) => builder.append_option(integer(cell)),
-            Column::Float(builder) => builder.append_option(match cell {
-                Cell::Number(number) => number.float(),
-                _ => None,
+            Column::Text(builder, scratch) => builder.append_option(cell.string(text, scratch)),
+            Column::Json(builder) => builder.append_option(cell.json(text)),
+            Column::Int32(builder) => builder.append_option(cell.integer(text).and_then(|value| i32::try_from(value).ok())),
+            Column::Int64(builder) => builder.append_option(cell.integer(text)),
+            Column::Float(builder) => builder.append_option(cell.float(text)),
+            Column::Bool(builder) => builder.append_option(cell.boolean()),
+            Column::Time(builder, scratch) => builder.append_option(match cell.integer(text) {
+                Some(ms) => time_of_ms(ms),
+                None => cell.string(text, scratch).and_then(time_us),
             }),
-            Column::Bool(builder) => builder.append_option(match cell {
-                Cell::Bool(value) => Some(*value),
-                _ => None,
-            }),
-            Column::Time(builder, scratch) => builder.append_option(match cell {
-                Cell::Number(number) => number.integer().and_then(time_of_ms),
-                _ => text(cell).and_then(|text| text.read(scratch)).and_then(time_us),
-            }),
-            Column::Date(builder, scratch) => builder.append_option(text(cell).and_then(|text| text.read(scratch)).and_then(date)),
-            Column::Struct(structs) => structs.push(cell),
-            Column::List(lists) => lists.push(cell),
+            Column::Date(builder, scratch) => builder.append_option(cell.string(text, scratch).and_then(date)),
+            Column::Struct(structs) => structs.push(cell, text),
+            Column::List(lists) => lists.push(cell, text),
         }
     }
 
@@ -200,24 +193,25 @@ impl<'a> Column<'a> {
     }
 }
 
-impl<'a> Structs<'a> {
-    fn new(fields: &Fields, rows: usize) -> Structs<'a> {
+impl Structs {
+    fn new(fields: &Fields, rows: usize) -> Structs {
         Structs {
             fields: fields.clone(),
             names: Names::new(fields.iter().map(|field| field.name().clone())),
             columns: fields.iter().map(|field| Column::new(field, rows)).collect(),
-            cells: vec![Cell::Null; fields.len()],
+            cells: vec![Cell::NULL; fields.len()],
             valid: NullBufferBuilder::new(rows),
         }
     }
 
-    fn push(&mut self, cell: &Cell<'a>) {
-        self.cells.fill(Cell::Null);
-        let object = nested(cell, '{');
-        if let Some(text) = object {
-            self.names.read(&mut Scanner::new(text), 1, &mut self.cells).expect("the object was read before, as a whole");
+    fn push(&mut self, cell: &Cell, text: &str) {
+        self.cells.fill(Cell::NULL);
+        let object = cell.object(text);
+        if let Some(object) = object {
+            self.names.read(&mut Scanner::new(object), 1, &mut self.cells).expect("the object was read before, as a whole");
         }
-        self.columns.iter_mut().zip(&self.cells).for_each(|(column, cell)| column.push(cell));
+        let text = object.unwrap_or_default();
+        self.columns.iter_mut().zip(&self.cells).for_each(|(column, cell)| column.push(cell, text));
         self.valid.append(object.is_some());
     }
 
@@ -228,18 +222,20 @@ impl<'a> Structs<'a> {
     }
 }
 
-impl<'a> Lists<'a> {
-    fn new(item: &FieldRef, rows: usize) -> Lists<'a> {
+impl Lists {
+    fn new(item: &FieldRef, rows: usize) -> Lists {
         let mut ends = Vec::with_capacity(rows + 1);
         ends.push(0);
         Lists { item: Arc::clone(item), items: Column::new(item, rows), ends, count: 0, valid: NullBufferBuilder::new(rows) }
     }
 
-    fn push(&mut self, cell: &Cell<'a>) {
-        let array = nested(cell, '[');
+    fn push(&mut self, cell: &Cell, text: &str) {
+        let array = cell.array(text);
         if let Some(text) = array {
-            let each = |scanner: &mut Scanner<'a>| {
-                self.items.push(&scanner.value(1)?);
+            let each = |scanner: &mut Scanner<'_>| {
+                let mut item = Cell::NULL;
+                scanner.value(1, &mut item)?;
+                self.items.push(&item, text);
                 self.count = self.count.checked_add(1).expect("a batch has less than 2^31 bytes of text");
                 Ok(())
             };
@@ -251,40 +247,5 @@ impl<'a> Lists<'a> {
 
     fn finish(mut self) -> ListArray {
         ListArray::new(self.item, OffsetBuffer::new(self.ends.into()), self.items.finish(), self.valid.finish())
-    }
-}
-
-fn text<'c, 'a>(cell: &'c Cell<'a>) -> Option<&'c Text<'a>> {
-    match cell {
-        Cell::Text(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn integer(cell: &Cell<'_>) -> Option<i64> {
-    match cell {
-        Cell::Number(number) => number.integer(),
-        _ => None,
-    }
-}
-
-fn nested<'a>(cell: &Cell<'a>, open: char) -> Option<&'a str> {
-    match cell {
-        Cell::Nested(text) if text.starts_with(open) => Some(text),
-        _ => None,
-    }
-}
-
-/// The value as it was written; `null` is null.
-fn push_json(builder: &mut StringBuilder, cell: &Cell<'_>) {
-    match cell {
-        Cell::Null => builder.append_null(),
-        Cell::Bool(value) => builder.append_value(if *value { "true" } else { "false" }),
-        Cell::Number(number) => builder.append_value(number.raw),
-        Cell::Nested(text) => builder.append_value(text),
-        Cell::Text(text) => {
-            write!(builder, "\"{}\"", text.raw).expect("a builder takes any text");
-            builder.append_value("");
-        }
     }
 }

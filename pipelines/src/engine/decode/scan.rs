@@ -11,35 +11,49 @@ pub(super) const DEPTH_MAX: usize = 127;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// One value, as it stands in the text.
+/// One value and where it stands in the text.
+///
+/// It is written in place and has no payload by kind: moving an enum with one through registers and back took longer than
+/// all the reading.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Cell<'a> {
-    Null,
-    Bool(bool),
-    Number(Number<'a>),
-    Text(Text<'a>),
-    /// An array or an object with everything in it, already checked.
-    Nested(&'a str),
-}
-
-/// A number with its digits already read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Number<'a> {
-    pub(super) raw: &'a str,
-    /// All digits before the exponent, when there are at most 19.
-    digits: Option<u64>,
-    /// The power of ten that they count.
+pub(super) struct Cell {
+    kind: Kind,
+    start: usize,
+    end: usize,
+    /// All digits of a number before the exponent.
+    digits: u64,
+    /// The power of ten that the digits count.
     power: i32,
     negative: bool,
-    /// Written with neither a point nor an exponent.
-    whole: bool,
+    /// There are more digits than were read.
+    long: bool,
 }
 
-/// A string without its quotation marks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
-    pub(super) raw: &'a str,
-    escaped: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Null,
+    True,
+    False,
+    /// A number written with neither a point nor an exponent.
+    Whole,
+    /// Any other number.
+    Number,
+    /// A string without escapes; its marks stand outside.
+    Text,
+    /// A string with escapes.
+    Escaped,
+    Object,
+    Array,
+}
+
+impl Cell {
+    /// What is missing.
+    pub(super) const NULL: Cell = Cell { kind: Kind::Null, start: 0, end: 0, digits: 0, power: 0, negative: false, long: false };
+
+    #[inline]
+    fn set(&mut self, kind: Kind, start: usize, end: usize) {
+        (self.kind, self.start, self.end) = (kind, start, end);
+    }
 }
 
 /// Reads on from a place in the text.
@@ -51,6 +65,11 @@ pub(super) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Scanner<'a> {
         Scanner { text, at: 0 }
+    }
+
+    /// All of it.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
     }
 
     #[inline]
@@ -109,29 +128,34 @@ impl<'a> Scanner<'a> {
         if self.at == self.text.len() { Ok(()) } else { Err(Malformed) }
     }
 
-    /// The next value; `depth` arrays and objects are open around it.
+    /// Reads the next value; `depth` arrays and objects are open around it.
     #[inline]
-    pub(super) fn value(&mut self, depth: usize) -> Result<Cell<'a>, Malformed> {
+    pub(super) fn value(&mut self, depth: usize, cell: &mut Cell) -> Result<(), Malformed> {
         match self.peek() {
             Some(b'"') => {
                 self.at += 1;
-                self.string().map(Cell::Text)
+                self.string(cell)
             }
-            Some(b'-' | b'0'..=b'9') => self.number().map(Cell::Number),
-            Some(b'{' | b'[') => {
-                let start = self.at;
-                self.skip(depth)?;
-                Ok(Cell::Nested(self.since(start)))
-            }
-            Some(b't') => self.literal("true", Cell::Bool(true)),
-            Some(b'f') => self.literal("false", Cell::Bool(false)),
-            Some(b'n') => self.literal("null", Cell::Null),
+            Some(b'-' | b'0'..=b'9') => self.number(cell),
+            Some(b'{') => self.nested(Kind::Object, depth, cell),
+            Some(b'[') => self.nested(Kind::Array, depth, cell),
+            Some(b't') => self.literal("true", Kind::True, cell),
+            Some(b'f') => self.literal("false", Kind::False, cell),
+            Some(b'n') => self.literal("null", Kind::Null, cell),
             _ => Err(Malformed),
         }
     }
 
-    fn literal(&mut self, word: &str, cell: Cell<'a>) -> Result<Cell<'a>, Malformed> {
-        if self.take_all(word.as_bytes()) { Ok(cell) } else { Err(Malformed) }
+    fn nested(&mut self, kind: Kind, depth: usize, cell: &mut Cell) -> Result<(), Malformed> {
+        let start = self.at;
+        self.skip(depth)?;
+        cell.set(kind, start, self.at);
+        Ok(())
+    }
+
+    fn literal(&mut self, word: &str, kind: Kind, cell: &mut Cell) -> Result<(), Malformed> {
+        cell.set(kind, self.at, self.at + word.len());
+        if self.take_all(word.as_bytes()) { Ok(()) } else { Err(Malformed) }
     }
 
     /// Steps over the next value.
@@ -144,7 +168,7 @@ impl<'a> Scanner<'a> {
             Some(b'-' | b'0'..=b'9') => self.skip_number(),
             Some(b'{') => self.skip_object(depth + 1),
             Some(b'[') => self.skip_array(depth + 1),
-            _ => self.value(depth).map(|_| ()),
+            _ => self.value(depth, &mut { Cell::NULL }),
         }
     }
 
@@ -209,12 +233,13 @@ impl<'a> Scanner<'a> {
         self.expect(close).map(|()| false)
     }
 
-    /// The string whose opening mark was just read.
+    /// Reads the string whose opening mark was just read.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Text<'a>, Malformed> {
+    pub(super) fn string(&mut self, cell: &mut Cell) -> Result<(), Malformed> {
         let start = self.at;
-        let escaped = self.string_end()?;
-        Ok(Text { raw: &self.text[start..self.at - 1], escaped })
+        let kind = if self.string_end()? { Kind::Escaped } else { Kind::Text };
+        cell.set(kind, start, self.at - 1);
+        Ok(())
     }
 
     /// Steps over the rest of a string and says whether there was an escape in it.
@@ -246,33 +271,34 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn number(&mut self) -> Result<Number<'a>, Malformed> {
+    fn number(&mut self, cell: &mut Cell) -> Result<(), Malformed> {
         let bytes = self.text.as_bytes();
         let start = self.at;
-        let negative = self.take(b'-');
+        cell.negative = self.take(b'-');
         let first = self.at;
-        let mut digits = 0;
-        self.at = read_digits(bytes, first, &mut digits);
-        let mut count = self.at - first;
+        let (mut at, mut digits) = read_digits(bytes, first, 0);
+        let mut count = at - first;
         if count == 0 || (count > 1 && bytes[first] == b'0') {
             return Err(Malformed);
         }
-        let (mut power, mut whole) = (0, true);
-        if self.take(b'.') {
-            let fraction = self.at;
-            self.at = read_digits(bytes, fraction, &mut digits);
-            if self.at == fraction {
+        let (mut power, mut kind) = (0, Kind::Whole);
+        if bytes.get(at) == Some(&b'.') {
+            let fraction = at + 1;
+            (at, digits) = read_digits(bytes, fraction, digits);
+            if at == fraction {
                 return Err(Malformed);
             }
-            count += self.at - fraction;
-            (power, whole) = (-((self.at - fraction).min(1 << 20) as i32), false);
+            count += at - fraction;
+            (power, kind) = (-((at - fraction).min(1 << 20) as i32), Kind::Number);
         }
+        self.at = at;
         if let Some(b'e' | b'E') = self.peek() {
             power += self.exponent()?;
-            whole = false;
+            kind = Kind::Number;
         }
-        let digits = (count <= 19).then_some(digits);
-        Ok(Number { raw: self.since(start), digits, power, negative, whole })
+        (cell.digits, cell.power, cell.long) = (digits, power, count > 19);
+        cell.set(kind, start, self.at);
+        Ok(())
     }
 
     /// An exponent with its letter. One beyond a million stays at a million: the number is 0 or infinite.
@@ -294,20 +320,19 @@ impl<'a> Scanner<'a> {
         Ok(if negative { -exponent } else { exponent })
     }
 
-    #[inline]
     fn skip_number(&mut self) -> Result<(), Malformed> {
-        self.number().map(|_| ())
+        self.number(&mut { Cell::NULL })
     }
 }
 
-/// Reads digits on; what exceeds 64 bits is lost.
+/// Reads digits on; what exceeds 64 bits is lost. Tells where they end.
 #[inline]
-fn read_digits(bytes: &[u8], mut at: usize, digits: &mut u64) -> usize {
+fn read_digits(bytes: &[u8], mut at: usize, mut digits: u64) -> (usize, u64) {
     while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
-        *digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
         at += 1;
     }
-    at
+    (at, digits)
 }
 
 const ONES: u64 = u64::MAX / 255;
@@ -336,46 +361,78 @@ const TENS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-impl Number<'_> {
-    /// The nearest float; nothing when it is infinite.
+// What a cell means, beside the text that it was read from; nothing when it is of another type.
+impl Cell {
+    /// The nearest float to a number; nothing when that is infinite.
     #[inline]
-    pub(super) fn float(&self) -> Option<f64> {
+    pub(super) fn float(&self, text: &str) -> Option<f64> {
+        if !matches!(self.kind, Kind::Whole | Kind::Number) {
+            return None;
+        }
         // Digits and power are floats then, and one operation on two floats is rounded once.
-        if let Some(digits) = self.digits
-            && digits <= 1 << 53
+        if !self.long
+            && self.digits <= 1 << 53
             && let Some(ten) = TENS.get(self.power.unsigned_abs() as usize)
         {
-            let magnitude = if self.power < 0 { digits as f64 / ten } else { digits as f64 * ten };
+            let magnitude = if self.power < 0 { self.digits as f64 / ten } else { self.digits as f64 * ten };
             return Some(if self.negative { -magnitude } else { magnitude });
         }
-        self.raw.parse().ok().filter(|value: &f64| value.is_finite())
+        text[self.start..self.end].parse().ok().filter(|value: &f64| value.is_finite())
     }
 
     /// A whole number; 12.0 is one, 12.5 is not. Written with a point or an exponent it has to be below 2^53.
     #[inline]
-    pub(super) fn integer(&self) -> Option<i64> {
-        if self.whole {
-            let digits = self.digits?;
-            return if self.negative { 0_i64.checked_sub_unsigned(digits) } else { i64::try_from(digits).ok() };
+    pub(super) fn integer(&self, text: &str) -> Option<i64> {
+        match self.kind {
+            Kind::Whole if self.long => None,
+            Kind::Whole if self.negative => 0_i64.checked_sub_unsigned(self.digits),
+            Kind::Whole => i64::try_from(self.digits).ok(),
+            _ => {
+                let value = self.float(text)?;
+                (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0).then_some(value as i64)
+            }
         }
-        let value = self.float()?;
-        (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0).then_some(value as i64)
     }
-}
 
-impl<'a> Text<'a> {
-    /// The string that is meant; nothing when it has half of a surrogate pair. `scratch` holds it if it was escaped.
-    #[inline]
-    pub(super) fn read<'s>(&self, scratch: &'s mut String) -> Option<&'s str>
-    where
-        'a: 's,
-    {
-        if !self.escaped {
-            return Some(self.raw);
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self.kind {
+            Kind::True => Some(true),
+            Kind::False => Some(false),
+            _ => None,
         }
-        scratch.clear();
-        unescape(self.raw, scratch)?;
-        Some(scratch)
+    }
+
+    /// A string; nothing when it has half of a surrogate pair. `scratch` holds it if it was escaped.
+    #[inline]
+    pub(super) fn string<'s>(&self, text: &'s str, scratch: &'s mut String) -> Option<&'s str> {
+        match self.kind {
+            Kind::Text => Some(&text[self.start..self.end]),
+            Kind::Escaped => {
+                scratch.clear();
+                unescape(&text[self.start..self.end], scratch)?;
+                Some(scratch)
+            }
+            _ => None,
+        }
+    }
+
+    /// An object with everything in it.
+    pub(super) fn object<'a>(&self, text: &'a str) -> Option<&'a str> {
+        (self.kind == Kind::Object).then(|| &text[self.start..self.end])
+    }
+
+    /// An array with everything in it.
+    pub(super) fn array<'a>(&self, text: &'a str) -> Option<&'a str> {
+        (self.kind == Kind::Array).then(|| &text[self.start..self.end])
+    }
+
+    /// Anything but `null`, as it was written.
+    pub(super) fn json<'a>(&self, text: &'a str) -> Option<&'a str> {
+        match self.kind {
+            Kind::Null => None,
+            Kind::Text | Kind::Escaped => Some(&text[self.start - 1..=self.end]),
+            _ => Some(&text[self.start..self.end]),
+        }
     }
 }
 
