@@ -3,6 +3,7 @@
 Each check prints one line; the last line counts them. A check whose tool is missing says so and counts as skipped.
 """
 
+import datetime
 import json
 import os
 import shutil
@@ -349,8 +350,224 @@ def on_kafka(root):
     replay = brain.call("replay", "--json")
     check("replay of what Apache Kafka brought proves the digest", replay.returncode == 0, replay.stdout[-300:] + replay.stderr[-300:])
 
+STATIONS = [f"s{number:02}" for number in range(12)]
+DAY = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.timezone.utc)
 
-PARTS = (("demo", demo), ("doors", doors), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
+
+def at(second):
+    return (DAY + datetime.timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def feed(brain, begin, end):
+    """A reading of each station for each second."""
+    events = [
+        {"specversion": "1.0", "id": f"{station}-{second}", "source": "acceptance/gauges", "time": at(second),
+         "type": "io.citybrain.sensor.observation.v1",
+         "data": {"datastream": f"{station}/level", "station": station, "property": "level", "unit": "m", "result": 0.5}}
+        for second in range(begin, end) for station in STATIONS]
+    for first in range(0, len(events), 2000):
+        lines = "\n".join(json.dumps(event) for event in events[first:first + 2000])
+        status, body = brain.post(lines.encode(), "application/x-ndjson")
+        assert status == 202, body[:300]
+
+
+def count_job(table="counted", width="1 minute", more="", what="Counts readings."):
+    return f"""-- {what} It is here to be counted on.
+CREATE TABLE readings (station TEXT, ts TIMESTAMP METADATA FROM 'ce_time', WATERMARK FOR ts AS ts)
+WITH (connector = 'kafka', topic = 'raw.sensor', 'event.type' = 'io.citybrain.sensor.observation.v1');
+CREATE TABLE out WITH (connector = 'delta', path = 'gold.{table}');
+INSERT INTO out SELECT w.span['start'] AS start, w.station, w.n {more}
+FROM (SELECT tumble(ts, INTERVAL '{width}') AS span, station, count(*) AS n FROM readings GROUP BY tumble(ts, INTERVAL '{width}'), station) w"""
+
+
+def put(path, text):
+    with open(path + ".tmp", "w") as out:
+        out.write(text)
+    os.replace(path + ".tmp", path)
+    return path
+
+
+def job(brain, name):
+    listed = json.loads(brain.call("job", "list", "--json").stdout)
+    return next((item for item in listed if item["name"] == name), None)
+
+
+def job_is(brain, name, condition, seconds=60):
+    def probe():
+        item = job(brain, name)
+        return item if item and condition(item) else None
+    return wait_for(probe, seconds)
+
+
+def counted(brain, table="counted"):
+    return brain.sql(f"SELECT coalesce(sum(n), 0) AS n, count(*) AS rows FROM gold.{table}")[0]
+
+
+def jobs(root):
+    brain = Brain(root)
+    brain.start()
+    try:
+        feed(brain, 0, 300)
+        deploy_and_upgrade(brain, root)
+        stop_and_reset(brain)
+    finally:
+        check("Ctrl-C with jobs of the city stops cleanly", brain.stop() == 0)
+    alone(brain, root)
+
+
+def deploy_and_upgrade(brain, root):
+    file = os.path.join(root, "counted.sql")
+    result = brain.call("job", "run", put(file, count_job()))
+    check("a job is deployed while the brain runs", result.returncode == 0 and "new job" in result.stderr, result.stderr[-400:])
+    there = job_is(brain, "counted", lambda item: item["state"] == "running" and item["rows_in"] == 3600 and item["lag_records"] == 0)
+    check("it reads what was there before it", there, json.dumps(job(brain, "counted")))
+    check("its description is a sentence", there and there["description"] == "Counts readings.", json.dumps(there))
+    check("its closed windows are in its table", wait_for(lambda: counted(brain) == {"n": 240 * 12, "rows": 4 * 12}), str(counted(brain)))
+    metrics = brain.get("/metrics").decode()
+    check("/metrics has its figures", 'citybrain_job_rows_in_total{job="counted"} 3600' in metrics and 'citybrain_job_up{job="counted"} 1' in metrics,
+          "\n".join(line for line in metrics.splitlines() if "counted" in line))
+    explained = brain.call("job", "explain", "counted").stdout
+    check("explain draws the steps with numbers", "in 3600" in explained and "watermark" in explained and "●" in explained, explained[-600:])
+    epochs = wait_for(lambda: brain.sql("SELECT sum(rows_in) AS n, max(state_bytes) AS bytes FROM ops.epoch WHERE job = 'counted'")[0]["n"] == 3600, 20)
+    check("ops.epoch counts what the epochs read", epochs, str(brain.sql("SELECT * FROM ops.epoch WHERE job = 'counted'")))
+
+    result = brain.call("job", "run", file, "--until-caught-up")
+    check("a job that the brain runs cannot run beside it", result.returncode == 1 and "job stop counted" in result.stderr, result.stderr[-400:])
+
+    result = brain.call("job", "run", put(file, count_job(more=", w.n * 2 AS twice")))
+    check("an upgrade says that the state is kept, and keeps it", result.returncode == 0 and "kept" in result.stderr, result.stderr[-400:])
+    feed(brain, 300, 360)
+    rows = lambda: sorted((row["n"], row.get("twice")) for row in brain.sql(f"SELECT * FROM gold.counted WHERE start = '{at(240)}'"))
+    check("a window that was open at the upgrade is whole", wait_for(lambda: rows() == [(60, 120)] * 12), str(rows()))
+
+    os.makedirs(os.path.join(root, "wider"))
+    wider = put(os.path.join(root, "wider", "counted.sql"), count_job(width="5 minutes"))
+    before = job(brain, "counted")["version"]
+    result = brain.call("job", "run", wider)
+    check("an upgrade that cannot keep the state is told before", result.returncode == 1 and "--drop-state" in result.stderr, result.stderr[-400:])
+    live = os.path.join(brain.home, "jobs.d", "counted.sql")
+    put(live, count_job(width="5 minutes"))
+    told = job_is(brain, "counted", lambda item: item["note"] and "window" in item["note"])
+    check("put there by hand, the version before runs on and the reason is told", told and told["state"] == "running" and told["version"] == before, json.dumps(told))
+    put(live, "INSERT INTO nonsense")
+    told = job_is(brain, "counted", lambda item: item["note"] and "counted.sql" in item["note"])
+    check("a wrong file disturbs nothing", told and told["state"] == "running" and told["version"] == before, json.dumps(told))
+    feed(brain, 360, 420)
+    check("and the job works on", wait_for(lambda: counted(brain) == {"n": 360 * 12, "rows": 6 * 12}), str(counted(brain)))
+    check("a job of the city does not disturb the brain", '"status":"ready"' in brain.get("/health/ready").decode().replace(" ", ""))
+
+    result = brain.call("job", "run", wider, "--drop-state", "--yes")
+    now = job_is(brain, "counted", lambda item: item["version"] != before and item["state"] == "running")
+    check("--drop-state lets the new version take over", result.returncode == 0 and now, result.stderr[-400:])
+    feed(brain, 420, 660)
+    late = f"SELECT sum(n) AS n FROM gold.counted WHERE start = '{at(300)}' AND n > 60"
+    # The open window 360..420 was dropped with the state; positions were kept, so 420..600 is what remains of 300..600.
+    check("it goes on from the same positions", wait_for(lambda: brain.sql(late)[0]["n"] == 180 * 12), str(brain.sql(late)))
+    os.remove(live)
+    check("a removed file stops the job", wait_for(lambda: job(brain, "counted") is None))
+    check("and keeps its state", os.path.exists(os.path.join(brain.home, "jobs", "counted")))
+
+
+def stop_and_reset(brain):
+    result = brain.call("job", "stop", "sensor_1m")
+    check("a job that ships can be stopped", result.returncode == 0 and job(brain, "sensor_1m")["state"] == "stopped", result.stderr[-300:])
+    check("Ctrl-C with a stopped job", brain.stop() == 0)
+    brain.start()
+    check("it stays stopped across a restart", job(brain, "sensor_1m")["state"] == "stopped")
+    result = brain.call("job", "start", "sensor_1m")
+    check("and can be started again", result.returncode == 0 and job(brain, "sensor_1m")["state"] == "running", result.stderr[-300:])
+    rows = brain.sql("SELECT count(*) AS n FROM gold.sensor_1m")[0]["n"]
+    result = brain.call("job", "reset", "sensor_1m")
+    check("a reset asks first", result.returncode == 1 and "--yes" in result.stderr, result.stderr[-300:])
+    result = brain.call("job", "reset", "sensor_1m", "--yes")
+    again = wait_for(lambda: brain.sql("SELECT count(*) AS n FROM gold.sensor_1m")[0]["n"] == 2 * rows)
+    check("a reset begins anew, and the table takes its epochs", result.returncode == 0 and rows > 0 and again, f"{rows}: {result.stderr[-300:]}")
+    check("an unknown job is told", brain.call("job", "stop", "dance").returncode == 1)
+
+
+def copy_job(kafka, topic, sink):
+    return f"""-- Copies what is on a topic, whatever its headers say.
+CREATE TABLE readings (station TEXT, kafka_time TIMESTAMP METADATA FROM 'timestamp')
+WITH (connector = 'kafka', bootstrap_servers = '{kafka}', topic = '{topic}', format = 'json');
+CREATE TABLE out WITH ({sink});
+INSERT INTO out SELECT station FROM readings WHERE station IS NOT NULL"""
+
+
+def elsewhere(kafka, root):
+    """Any Kafka topic, any Delta path, plain files, plain JSON: with a home that knows nothing of them."""
+    os.makedirs(root)
+    home = Brain(root)
+    everything = 720 * 12
+
+    def run(name, topic, sink, *more):
+        result = home.call("job", "run", put(os.path.join(root, f"{name}.sql"), copy_job(kafka, topic, sink)), "--json", *more)
+        return result, json.loads(result.stdout) if result.returncode == 0 and "--dry" not in more else {}
+
+    def until(name, topic, sink):
+        _, first = run(name, topic, sink, "--until-caught-up")
+        last, second = run(name, topic, sink, "--until-caught-up")
+        check(f"{name}: everything once, and nothing the second time", first.get("rows_out") == everything and second.get("rows_in") == 0,
+              f"{first} {second} {last.stderr[-400:]}")
+
+    table, files = os.path.join(root, "tables", "readings"), os.path.join(root, "files")
+    until("to-delta", "raw.sensor", f"connector = 'delta', path = '{table}'")
+    until("to-files", "raw.sensor", f"connector = 'filesystem', path = '{files}', format = 'json'")
+    lines = [json.loads(line) for name in sorted(os.listdir(files)) for line in open(os.path.join(files, name))]
+    check("files hold each row once", len(lines) == everything and {line["station"] for line in lines} == set(STATIONS), f"{len(lines)} lines")
+    until("to-topic", "raw.sensor", f"connector = 'kafka', bootstrap_servers = '{kafka}', topic = 'copied.readings', format = 'json', key = 'station'")
+    until("from-plain", "copied.readings", "connector = 'blackhole'")
+    try:
+        import deltalake
+        rows = deltalake.DeltaTable(table).to_pyarrow_table().num_rows
+        check("a table outside of the lake is plain Delta", rows == everything and set(os.listdir(os.path.dirname(table))) == {"readings"}, str(rows))
+    except ImportError as error:
+        record("skipped", "a table outside of the lake is plain Delta", str(error))
+    shown, _ = run("shown", "raw.sensor", "connector = 'stdout'", "--dry", "--from", "2020-01-01T00:00:00Z", "--limit", "5")
+    check("dry on a topic of another Kafka", len(shown.stdout.splitlines()) == 5 and json.loads(shown.stderr.splitlines()[-1])["rows_out"] == everything,
+          shown.stdout[:300] + shown.stderr[-300:])
+    missing, _ = run("missing", "no.such.topic", "connector = 'blackhole'", "--until-caught-up")
+    check("a topic that is not there is told", missing.returncode == 1 and "no.such.topic" in missing.stderr, missing.stderr[-300:])
+
+
+def tree(folder):
+    return {os.path.join(path, name): os.path.getsize(os.path.join(path, name)) for path, _, names in os.walk(folder) for name in names}
+
+
+def alone(brain, root):
+    """Without a brain: until caught up, and dry."""
+    file = put(os.path.join(root, "solo.sql"), count_job(table="solo"))
+    run = lambda *more: brain.call("job", "run", file, "--json", *more)
+    first = run("--until-caught-up")
+    done = json.loads(first.stdout or "{}")
+    check("until caught up: reads all that was there", first.returncode == 0 and done.get("rows_in") == 660 * 12, first.stdout + first.stderr[-500:])
+    check("until caught up: whole windows are in the table", counted(brain, "solo") == {"n": 600 * 12, "rows": 10 * 12}, str(counted(brain, "solo")))
+    second = json.loads(run("--until-caught-up").stdout)
+    check("until caught up again: nothing is doubled", second["rows_in"] == 0 and counted(brain, "solo")["n"] == 600 * 12, json.dumps(second))
+    brain.start()
+    try:
+        feed(brain, 660, 720)
+        third = run("--until-caught-up")
+        done = json.loads(third.stdout or "{}")
+        check("while the brain runs, it goes on from there on the brain's Kafka", third.returncode == 0 and done.get("rows_in") == 60 * 12, third.stdout + third.stderr[-500:])
+        elsewhere(brain.kafka, os.path.join(root, "elsewhere"))
+    finally:
+        brain.stop()
+    closed = json.loads(run("--until-caught-up", "--close").stdout)
+    check("--close closes the open windows", closed["rows_in"] == 0 and counted(brain, "solo") == {"n": 720 * 12, "rows": 12 * 12}, json.dumps(closed))
+
+    before = tree(brain.home)
+    dry = run("--dry", "--from", at(60), "--to", at(210))
+    rows = [json.loads(line) for line in dry.stdout.splitlines()]
+    found = json.loads(dry.stderr.splitlines()[-1] if dry.stderr else "{}")
+    check("dry: prints what the job would give", dry.returncode == 0 and sum(row["n"] for row in rows) == 150 * 12 and len(rows) == 36, dry.stdout[:300] + dry.stderr[-400:])
+    check("dry: counts, and says which windows it closed", found.get("rows_in") == 150 * 12 and found.get("rows_out") == 36 and found.get("closed_at_end") > 0, json.dumps(found))
+    check("dry: leaves no trace", tree(brain.home) == before)
+    table = brain.call("job", "run", file, "--dry", "--from", at(60), "--to", at(210), "--limit", "2")
+    check("dry: a table for people", table.returncode == 0 and len(table.stdout.splitlines()) == 3, table.stdout + table.stderr[-300:])
+    check("--from without --dry is wrong usage", run("--from", at(60)).returncode == 2)
+
+
+PARTS = (("demo", demo), ("jobs", jobs), ("doors", doors), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
 
 
 def main():

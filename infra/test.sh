@@ -8,6 +8,7 @@ infra/setup.sh --test
 if [ "${CI:-}" = true ]; then
   # A target folder outside the checkout survives from one fresh clone to the next.
   export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/citybrain/target}"
+  export CITYBRAIN_UDF_TARGET="${CITYBRAIN_UDF_TARGET:-$CARGO_TARGET_DIR/udfs}"
 fi
 target="${CARGO_TARGET_DIR:-target}"
 if [ -z "${CITYBRAIN_DATA:-}" ] && [ -d ../shared/data ]; then

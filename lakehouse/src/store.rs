@@ -30,7 +30,7 @@ const COMMIT_TRIES: usize = 15;
 /// A table's name: `schema.name` in SQL, `<lake>/<schema>/<name>` on disk.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
-    /// bronze, silver, gold, ops, or `replay_<run>`.
+    /// bronze, silver, gold, ops, or `replay_<run>`; empty outside of a lake.
     pub schema: String,
     /// The table.
     pub name: String,
@@ -45,7 +45,10 @@ impl TableName {
 
 impl std::fmt::Display for TableName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.schema, self.name)
+        match self.schema.as_str() {
+            "" => write!(f, "{}", self.name),
+            schema => write!(f, "{schema}.{}", self.name),
+        }
     }
 }
 
@@ -105,6 +108,23 @@ impl Lake {
             }
             Err(_) => std::fs::write(&marker, format!("{FORMAT}\n")).map_err(folder("write", &marker))?,
         }
+        Ok(Lake { root: Arc::new(root), open: Arc::default() })
+    }
+
+    /// A folder that is no lake of ours: `TableName::new("", name)` is the Delta table `<folder>/name`. The folder is made
+    /// when it is not there, and nothing but tables is put into it.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub async fn outside(folder: &Path) -> Result<Lake, LakeError> {
+        let failed = |what| {
+            let path = folder.display().to_string();
+            move |source| LakeError::Folder { what, path, source }
+        };
+        // The parent of a bare name is the empty path, which means the current folder.
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        std::fs::create_dir_all(folder).map_err(failed("create"))?;
+        let root = std::fs::canonicalize(folder).map_err(failed("find"))?;
         Ok(Lake { root: Arc::new(root), open: Arc::default() })
     }
 

@@ -223,6 +223,33 @@ impl Bus {
         Ok(ends.into_iter().map(|(place, (_, high))| (place, high)).collect())
     }
 
+    /// The first offset at or after a time, for each partition of topics that has a record so late.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub async fn offsets_at(&self, topics: &[String], time_ms: i64) -> Result<BTreeMap<(String, i32), i64>, BusError> {
+        let (asked, topics) = (topics.join(", "), topics.to_vec());
+        let found = self
+            .ask(move |shared| {
+                let known = list(shared.admin.inner(), limits::REQUEST_TIMEOUT)?;
+                let mut question = TopicPartitionList::new();
+                for topic in &topics {
+                    for partition in 0..known.get(topic).copied().unwrap_or_default() {
+                        question.add_partition(topic, partition);
+                    }
+                }
+                if question.count() == 0 {
+                    return Ok(Vec::new());
+                }
+                // Below zero stand the names of the ends.
+                question.set_all_offsets(Offset::Offset(time_ms.max(0)))?;
+                offsets(&shared.questions.offsets_for_times(question, limits::REQUEST_TIMEOUT)?)
+            })
+            .await;
+        let found = found.map_err(|error| BusError::request(format!("look {time_ms} ms up in {asked}"), error))?;
+        Ok(found.into_iter().collect())
+    }
+
     async fn ends_of(&self, topics: Vec<String>) -> Result<BTreeMap<(String, i32), (i64, i64)>, BusError> {
         let asked = topics.join(", ");
         let ends = self

@@ -47,7 +47,7 @@ pub use config::BusConfig;
 pub use dedup::{DedupConfig, DedupIndex, DedupStats, Reservation, Reserved, Window};
 pub use error::BusError;
 pub use filter::Filter;
-pub use floor::{Floor, consume_floor, cpu_time};
+pub use floor::{Floor, consume_each, consume_floor, cpu_time};
 pub use group::{GroupConsumer, GroupRecord};
 pub use producer::{Outgoing, Producer, ProducerConfig};
 pub use tap::{ReaderLag, Tap, TapConfig, TapReader};

@@ -1,7 +1,11 @@
 //! `citybrain bench`: what the spine costs on this machine, each figure beside its floor from the same run.
 
+mod feed;
 mod ingest;
 mod latency;
+mod measured;
+mod nexmark;
+mod windows;
 
 use anyhow::{Context, Result, bail};
 
@@ -9,9 +13,11 @@ use crate::cli::{BenchArgs, Invocation, Ended};
 use crate::home::Home;
 use crate::lang::t;
 
-const BENCHES: [(&str, &str, &str); 2] = [
+const BENCHES: [(&str, &str, &str); 4] = [
     ("ingest", "Kafka 到 Delta 的吞吐，与只读取、只解码的下限并列", "Kafka to Delta, beside the floor of consuming and decoding only"),
     ("latency", "从读数到预警的延迟，与只经过总线的下限并列", "from a reading to its alert, beside the floor of the bus alone"),
+    ("windows", "一万个传感器的分钟窗口，与哈希表并列", "one-minute windows of ten thousand sensors, beside a hash map"),
+    ("nexmark", "Nexmark 查询，与公布的 Flink 数字并列", "the Nexmark queries, beside Flink's published figures"),
 ];
 
 /// The command.
@@ -25,6 +31,9 @@ pub async fn run(context: &Invocation, args: BenchArgs) -> Result<Ended> {
         }
         "ingest" => ingest::run(context, &args).await,
         "latency" => latency::run(context, &args).await,
+        "windows" => windows::run(context, &args).await,
+        "nexmark" => nexmark::run(context, &args).await,
+        "measured" => measured::run(context, &args).await,
         other => bail!("there is no benchmark {other}: citybrain bench list shows them"),
     }
 }

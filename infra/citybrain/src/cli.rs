@@ -176,12 +176,84 @@ pub struct SqlArgs {
 
 #[derive(Subcommand, Clone)]
 pub enum JobAction {
-    /// Check a job's SQL
+    /// Check a job's SQL / 检查作业
     Validate { file: PathBuf },
-    /// Show how a job runs
-    Explain { file: PathBuf },
-    /// The jobs of this home
+    /// Show how a job runs; while it runs, with rates, lag, watermark and state of each step / 执行计划与实时指标
+    Explain {
+        /// A job's name, or a file
+        #[arg(value_name = "NAME|FILE")]
+        job: PathBuf,
+    },
+    /// Run a job: in the brain that runs on this home, alone, or over what has been / 运行作业
+    #[command(long_about = RUN_ABOUT)]
+    Run(JobRunArgs),
+    /// Every job with its state, epoch, watermark, lag, rate and state size / 作业列表
     List,
+    /// Stop a job and keep its state; holds until `job start` / 停止作业（保留状态）
+    Stop { name: String },
+    /// Let a stopped job run again / 重新启动作业
+    Start { name: String },
+    /// Drop a job's state and positions: it begins anew / 清空作业状态与位置
+    #[command(long_about = RESET_ABOUT)]
+    Reset {
+        name: String,
+        /// Do not ask / 不询问
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+const RUN_ABOUT: &str = "\
+Run a job / 运行作业
+
+While a brain runs on this home, FILE becomes one of its jobs: it is checked, what happens to the state of an earlier
+version is said, then the file and its lookup files are copied to <home>/jobs.d, where the brain takes them up. Removing
+the file there stops the job and keeps its state.
+
+Without a brain, or with --until-caught-up, the job runs alone in this process: on the Kafka that its tables name
+(bootstrap_servers), else --kafka, else that of the running brain, else the log of the embedded broker. State and
+positions stay in <home>/jobs/<name>, so the next run goes on from there. --until-caught-up stops when everything is
+read and committed that was there at the start.
+
+With --dry it prints what the job would give on what has been between --from and --to (by event time, from the tables
+of the lake; of another Kafka by the time of its records), and writes nothing.
+
+Exit status: 0 done, 1 failed, 2 wrong usage.";
+
+const RESET_ABOUT: &str = "\
+Drop a job's state and positions / 清空作业状态与位置
+
+The job begins anew, as its file says. Rows that it has written stay; what it reads again it writes again. On a topic
+its records have the same ids as before.";
+
+#[derive(Args, Clone)]
+pub struct JobRunArgs {
+    /// The job's file; with --dry or --until-caught-up also the name of a job
+    pub file: PathBuf,
+    /// Run alone; stop when all that was there at the start is read and committed / 追上后退出
+    #[arg(long, conflicts_with = "dry")]
+    pub until_caught_up: bool,
+    /// Close the windows that are open at the end; rows that come later for them are late / 结束时关闭窗口
+    #[arg(long, requires = "until_caught_up")]
+    pub close: bool,
+    /// Print what the job would give, and write nothing / 只打印，不写入
+    #[arg(long)]
+    pub dry: bool,
+    /// From this time on (RFC 3339)
+    #[arg(long, requires = "dry", value_name = "TIME")]
+    pub from: Option<String>,
+    /// Up to, not including, this time
+    #[arg(long, requires = "dry", value_name = "TIME")]
+    pub to: Option<String>,
+    /// Print at most this many rows
+    #[arg(long, requires = "dry", value_name = "N")]
+    pub limit: Option<usize>,
+    /// Let a version that cannot go on from the state drop its open windows; positions stay / 允许丢弃打开的窗口
+    #[arg(long, conflicts_with = "dry")]
+    pub drop_state: bool,
+    /// Do not ask / 不询问
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Subcommand, Clone)]
@@ -239,7 +311,7 @@ pub enum DlqAction {
 
 #[derive(Args, Clone)]
 pub struct BenchArgs {
-    /// ingest, latency, dedup, brain, or list
+    /// ingest, latency, windows, nexmark, or list
     pub name: String,
     /// Events
     #[arg(long)]
@@ -247,6 +319,30 @@ pub struct BenchArgs {
     /// Events per second, where the benchmark paces itself
     #[arg(long)]
     pub rate: Option<u64>,
+    /// windows: sensors
+    #[arg(long)]
+    pub sensors: Option<u64>,
+    /// nexmark: queries, comma-separated; without it all
+    #[arg(long, value_delimiter = ',')]
+    pub queries: Vec<String>,
+    /// windows, nexmark: runs of each, of which the middle one counts
+    #[arg(long, default_value_t = 1)]
+    pub runs: usize,
+    /// nexmark: compare each result with a batch query over the same events
+    #[arg(long)]
+    pub check: bool,
+    /// nexmark: results go nowhere, as those of Flink's published figures do
+    #[arg(long)]
+    pub blackhole: bool,
+    /// windows, nexmark: plain JSON values instead of CloudEvents; nexmark then runs no query: its rows are of one table with `person`, `auction` and `bid`
+    #[arg(long)]
+    pub plain: bool,
+    /// measured: the job that a benchmark runs in a process of its own
+    #[arg(long, hide = true)]
+    pub job: Option<PathBuf>,
+    /// measured: the topic of the baseline
+    #[arg(long, hide = true)]
+    pub topic: Option<String>,
 }
 
 #[derive(Args, Clone)]
@@ -267,6 +363,7 @@ pub enum Ended {
 }
 
 /// What every command gets.
+#[derive(Clone)]
 pub struct Invocation {
     /// Options of the command line.
     pub global: Global,

@@ -57,9 +57,7 @@ pub async fn run(context: &Invocation, args: DemoArgs) -> Result<Ended> {
     let feeding = began.elapsed();
     let gathered = match fed {
         Ok(tally) => {
-            for job in &service.jobs {
-                job.end_of_source().await?;
-            }
+            service.jobs.end_of_source().await?;
             service.settle().await?;
             summary::gather(&service, &home, &args, tally, feeding, began).await
         }

@@ -7,7 +7,7 @@
 //! <home>/broker/         the embedded broker's log
 //! <home>/lake/           Delta tables, <schema>/<table>
 //! <home>/brain/          snapshots of the decision plane
-//! <home>/jobs/           epoch logs and window state
+//! <home>/jobs/           each job's epoch log and state in a folder, and beside it what is remembered of the job
 //! <home>/dedup/          index of event ids seen
 //! <home>/schemas/        event types of this city: one JSON file each
 //! <home>/jobs.d/         streaming SQL of this city, beside the jobs that ship

@@ -46,6 +46,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // A worker of user-defined functions knows no options.
+    if std::env::args_os().nth(1).is_some_and(|command| command == jobs::WORKER) {
+        return udf_host::worker::main();
+    }
     let options = cli::Cli::parse();
     cli::run(options)
 }

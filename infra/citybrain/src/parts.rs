@@ -44,9 +44,11 @@ impl Parts {
         lock(&self.states).insert(part, state);
     }
 
-    /// Adds a reader whose progress is shown.
+    /// Adds a reader whose progress is shown, in place of an earlier one of the same name.
     pub fn track(&self, progress: &Progress) {
-        lock(&self.progress).push(progress.clone());
+        let mut all = lock(&self.progress);
+        all.retain(|known| known.name() != progress.name());
+        all.push(progress.clone());
     }
 
     /// Takes in how the bus is doing.

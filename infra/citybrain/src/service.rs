@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use crate::cli::{Invocation, Part};
 use crate::home::{Home, HomeLock, Running};
+use crate::jobs::{self, Jobs, Manager, Shop};
 use crate::landing::{self, Landing};
 use crate::parts::{Parts, State, asked_to_stop};
 use crate::ports::{BusLog, Seen};
@@ -66,6 +67,19 @@ impl Options {
 struct Reading {
     progress: Progress,
     filter: Filter,
+    /// The job that it is, if it is one: a job may stop alone.
+    job: Option<jobs::Reading>,
+}
+
+impl Reading {
+    fn of_job(job: jobs::Reading) -> Reading {
+        Reading { progress: job.handle.progress.clone(), filter: job.filter.clone(), job: Some(job) }
+    }
+
+    /// Whether nobody will read on.
+    fn has_stopped(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| !job.handle.is_alive())
+    }
 }
 
 /// A running brain.
@@ -78,15 +92,15 @@ pub struct Service {
     pub door: Arc<Door>,
     /// The event types in force.
     pub types: Arc<Types>,
-    /// The jobs, to end their sources.
-    pub jobs: Vec<crate::jobs::JobHandle>,
+    /// The jobs of this process.
+    pub jobs: Jobs,
     /// Where HTTP is.
     pub http: Option<SocketAddr>,
     /// Where Kafka is.
     pub kafka: String,
-    /// What decisions depend on: jobs that find signals, then the brain.
+    /// What decides.
     deciding: Vec<Reading>,
-    /// What ends in tables: jobs, then landing.
+    /// What lands.
     landing: Vec<Reading>,
     tap: Arc<Tap>,
     stop: watch::Sender<bool>,
@@ -113,7 +127,11 @@ pub async fn connect(context: &Invocation, servers: &str) -> Result<Bus> {
     Ok(Bus::connect(config).await?)
 }
 
-async fn start_broker(context: &Invocation, home: &Home, listen: SocketAddr) -> Result<Broker> {
+/// Starts the embedded broker of a home.
+///
+/// # Errors
+/// When it cannot listen, or its log cannot be opened.
+pub async fn start_broker(context: &Invocation, home: &Home, listen: SocketAddr) -> Result<Broker> {
     let mut config = BrokerConfig::new(home.dir("broker"));
     config.listen = listen;
     if !context.config.kafka_user.is_empty() {
@@ -123,7 +141,7 @@ async fn start_broker(context: &Invocation, home: &Home, listen: SocketAddr) -> 
 }
 
 /// Where a client on this machine reaches a listener: `0.0.0.0` listens everywhere, and is no address to call.
-fn reachable(addr: SocketAddr) -> String {
+pub fn reachable(addr: SocketAddr) -> String {
     if addr.ip().is_unspecified() { format!("127.0.0.1:{}", addr.port()) } else { addr.to_string() }
 }
 
@@ -195,14 +213,14 @@ impl Service {
             tasks.push(supervise.run("lake", land.run(reader, stopped.clone())));
             let upkeep = Duration::from_secs(context.config.lake_upkeep_interval_s.max(1));
             tasks.push(supervise.run("upkeep", landing::keep_in_shape(lake.clone(), upkeep, stopped.clone())));
-            landing.push(Reading { progress, filter: topics::ours() });
+            landing.push(Reading { progress, filter: topics::ours(), job: None });
         } else {
             folded.set(seen.positions());
             let reader = tap.reader("index", Filter::prefixes(["raw."]), seen.positions())?;
             tasks.push(supervise.run("index", fold(seen.clone(), reader, folded.clone(), stopped.clone())));
         }
         // The doors open when the index knows all that was written before: else a repeat would not be recognised.
-        let raw = Reading { progress: folded, filter: Filter::prefixes(["raw."]) };
+        let raw = Reading { progress: folded, filter: Filter::prefixes(["raw."]), job: None };
         caught_up(&bus, &raw, &failed).await?;
         if runs(Part::Lake) {
             parts.set("lake", State::Ready);
@@ -221,22 +239,17 @@ impl Service {
             let filter = Filter::topics(topics::INPUTS);
             let reader = tap.reader("brain", filter.clone(), driver.positions())?;
             tasks.push(supervise.run("brain", driver.run(reader, stopped.clone())));
-            deciding.push(Reading { progress, filter });
+            deciding.push(Reading { progress, filter, job: None });
             sequencer = Some(handle);
             parts.set("brain", State::Ready);
         }
-        let mut jobs = Vec::new();
+        let mut jobs = Jobs::default();
         if runs(Part::Jobs) {
-            for job in crate::jobs::load(home)? {
-                let commit_every = Duration::from_millis(context.config.lake_commit_interval_ms);
-                let (handle, filter, work) = crate::jobs::start(job, home, &bus, &tap, &lake, commit_every, stopped.clone()).await?;
-                parts.track(&handle.progress);
-                let reading = Reading { progress: handle.progress.clone(), filter };
-                if handle.feeds_brain { deciding.insert(0, reading) } else { landing.insert(0, reading) }
-                jobs.push(handle);
-                tasks.push(supervise.run("jobs", work));
-            }
-            parts.set("jobs", State::Ready);
+            let shop = Shop { context: context.clone(), home: home.clone(), bus: bus.clone(), tap: tap.clone(), lake: lake.clone(), parts: parts.clone() };
+            let mut manager = Manager::new(shop);
+            jobs = manager.jobs();
+            manager.look().await;
+            tasks.push(supervise.run("jobs", manager.run(stopped.clone())));
         }
         let door = Door::new(
             Arc::new(BusLog(bus.producer()?)),
@@ -256,7 +269,7 @@ impl Service {
             let hub = StreamHub::new(start.clone());
             let reader = tap.reader("stream", topics::decided(), start)?;
             tasks.push(supervise.run("stream", feed(hub.clone(), reader, stopped.clone())));
-            let view = View { sequencer, lake: lake.clone(), bus: bus.clone(), parts: parts.clone() };
+            let view = View { sequencer, lake: lake.clone(), bus: bus.clone(), parts: parts.clone(), jobs: jobs.clone() };
             let listener = Listener::bind(&listen.to_string(), token.is_some()).await?;
             http = Some(listener.addr());
             let gateway = Gateway::new(door.clone(), hub, Arc::new(view), GatewayConfig { token: token.clone(), ..GatewayConfig::default() });
@@ -280,6 +293,9 @@ impl Service {
         let mut before = Positions::new();
         loop {
             self.settle_decisions().await?;
+            for job in self.jobs.readings(false) {
+                caught_up(&self.bus, &Reading::of_job(job), &self.failed).await?;
+            }
             for reading in &self.landing {
                 caught_up(&self.bus, reading, &self.failed).await?;
             }
@@ -291,11 +307,14 @@ impl Service {
         }
     }
 
-    /// Waits until everything that is on the bus now has been decided on.
+    /// Waits until everything that is on the bus now has been decided on: jobs that find signals, then the brain.
     ///
     /// # Errors
     /// When a part fails meanwhile.
     pub async fn settle_decisions(&self) -> Result<()> {
+        for job in self.jobs.readings(true) {
+            caught_up(&self.bus, &Reading::of_job(job), &self.failed).await?;
+        }
         for reading in &self.deciding {
             caught_up(&self.bus, reading, &self.failed).await?;
         }
@@ -376,13 +395,13 @@ impl Supervisor {
     }
 }
 
-/// Waits until a reader has read everything that was on the bus when it was looked at last, or until a part fails.
+/// Waits until a reader has read everything that was on the bus when it was looked at last, or until it or a part fails.
 async fn caught_up(bus: &Bus, reading: &Reading, failed: &watch::Receiver<Option<String>>) -> Result<()> {
     let mut told = tokio::time::Instant::now();
     loop {
         let ends = bus.ends(&reading.filter).await?;
         let lag = reading.progress.lag(&ends);
-        if lag == 0 {
+        if lag == 0 || reading.has_stopped() {
             return Ok(());
         }
         if let Some(reason) = failed.borrow().as_ref() {

@@ -63,7 +63,7 @@ pub async fn run(context: &Invocation) -> Result<Ended> {
     }
     counts.sort();
     let scenarios = schemas::topics::SCENARIOS.len();
-    let jobs = crate::jobs::load(&home)?.len();
+    let jobs = crate::jobs::Catalog::new(&home).look()?.len();
     let parts = health.as_ref().and_then(|health| health["parts"].as_array().cloned()).unwrap_or_default();
     let status = Status {
         home: home.root().display().to_string(),
@@ -131,7 +131,10 @@ fn print(status: &Status) {
 }
 
 /// Asks the running brain.
-async fn get(running: &Running, path: &str) -> Result<Value> {
+///
+/// # Errors
+/// When it does not answer, or not with JSON.
+pub async fn get(running: &Running, path: &str) -> Result<Value> {
     let url = running.http.as_deref().unwrap_or_default();
     let address = url.strip_prefix("http://").unwrap_or(url);
     let asked = async {

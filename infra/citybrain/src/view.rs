@@ -15,6 +15,7 @@ use schemas::journal::{Body, Command};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::jobs::Jobs;
 use crate::lake::{self, quoted, text};
 use crate::parts::Parts;
 use crate::scan::scan_ranges;
@@ -30,6 +31,8 @@ pub struct View {
     pub bus: Bus,
     /// The parts of this process.
     pub parts: Arc<Parts>,
+    /// The jobs of this process.
+    pub jobs: Jobs,
 }
 
 impl View {
@@ -198,8 +201,13 @@ impl CityView for View {
         async move { Health { parts } }.boxed()
     }
 
+    fn jobs(&self) -> Value {
+        serde_json::to_value(self.jobs.reports()).expect("a report is text and finite numbers")
+    }
+
     fn metrics(&self) -> String {
         let mut text = self.parts.metrics();
+        text.push_str(&crate::jobs::metrics(&self.jobs.reports()));
         if let Some(sequencer) = &self.sequencer {
             let core = sequencer.core.lock().expect("the core is never poisoned");
             let counts = core.brain().counts();

@@ -143,6 +143,11 @@ pub trait CityView: Send + Sync + 'static {
     /// Whether the parts are ready.
     fn health(&self) -> BoxFuture<'_, Health>;
 
+    /// The streaming jobs of this process, as a list of JSON objects.
+    fn jobs(&self) -> Value {
+        Value::Array(Vec::new())
+    }
+
     /// Metrics of everything but the doors, as Prometheus text without `# EOF`.
     fn metrics(&self) -> String;
 }

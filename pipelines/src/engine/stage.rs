@@ -16,7 +16,8 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr, collect};
 
 use crate::engine::feeds::Feeds;
 use crate::sql::flow::{Feed, Stage};
@@ -28,6 +29,7 @@ pub(crate) struct StagePlan {
     /// The feeds that it reads: their number, name and schema.
     reads: Vec<(usize, String, SchemaRef)>,
     prepared: Prepared,
+    kept: Option<Arc<dyn PhysicalExpr>>,
 }
 
 impl StagePlan {
@@ -43,7 +45,8 @@ impl StagePlan {
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        Ok(StagePlan { logical, reads, prepared: Prepared::default() })
+        let kept = stage.kept.clone().map(|kept| session.create_physical_expr(kept, logical.schema())).transpose()?;
+        Ok(StagePlan { logical, reads, prepared: Prepared::default(), kept })
     }
 
     /// The columns that it gives.
@@ -85,7 +88,11 @@ impl StagePlan {
     /// The physical plan over the rows of this epoch.
     pub(crate) async fn filled(&self, session: &SessionState, feeds: &Feeds) -> Result<Arc<dyn ExecutionPlan>> {
         let filling: Vec<Filling> = self.reads.iter().map(|(feed, name, schema)| Filling { name, schema, lanes: feeds.lanes(*feed) }).collect();
-        self.prepared.filled(session, &self.logical, &filling).await
+        let plan = self.prepared.filled(session, &self.logical, &filling).await?;
+        Ok(match &self.kept {
+            Some(kept) => Arc::new(FilterExec::try_new(Arc::clone(kept), plan)?),
+            None => plan,
+        })
     }
 
     /// The rows that it gives, in one batch.

@@ -166,12 +166,8 @@ impl Cutter<'_> {
     fn stage_of(&self, plan: LogicalPlan, columns: Vec<Expr>, hidden: &Hidden) -> Cut<Stage> {
         let plan = LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build);
         let (plan, calls) = plan.and_then(|plan| self.failing.number_rows(plan, &|plan| row_column(plan))).map_err(|error| self.planner(error))?;
-        if !calls {
-            return Ok(Stage { plan });
-        }
         let [row, _] = hidden.columns(&plan);
-        let plan = Filter::try_new(self.failing.kept(row), Arc::new(plan)).map(LogicalPlan::Filter);
-        Ok(Stage { plan: self.planned(plan)? })
+        Ok(Stage { kept: calls.then(|| self.failing.kept(row)), plan })
     }
 
     fn carry(&mut self, plan: LogicalPlan) -> Cut<Partial> {
@@ -398,13 +394,13 @@ impl Cutter<'_> {
         let keys: Vec<Expr> = [computed.column(start)].into_iter().chain(others().map(|key| computed.column(key.clone().unalias()))).collect();
         let aggregates: Vec<Expr> = aggr.iter().map(|expr| computed.aggregate(expr.clone().unalias())).collect();
         let columns: Vec<Expr> = computed.0.into_iter().chain([row, time]).collect();
-        let Stage { plan } = self.stage_of(input, columns, hidden)?;
+        let stage = self.stage_of(input, columns, hidden)?;
         let windows = Windows { window: call.window, keys, key_names, window_at, aggregates, aggregate_names };
         let names: Vec<(Option<TableReference>, String)> = schema.iter().map(|(relation, field)| (relation.cloned(), field.name().clone())).collect();
         let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
-        let feed = match self.same_windows(&plan, &windows) {
+        let feed = match self.same_windows(&stage.plan, &windows) {
             Some(feed) => feed,
-            None => self.add_step(StepKind::Aggregate(windows), vec![Stage { plan }], types, Some((call.window, window_at))),
+            None => self.add_step(StepKind::Aggregate(windows), vec![stage], types, Some((call.window, window_at))),
         };
         let plan = self.read_feed(feed, names)?;
         Ok(Partial { plan, nature: Nature::Windowed(Hidden::of_feed(feed), call.window) })

@@ -1,7 +1,7 @@
 //! Rows for which a user-defined function fails: they are left out of the stage that calls it, and noted with the reason.
 //!
 //! A call gets the number of its row as one more argument. The host notes the numbers of rows that fail, and a filter above
-//! the calls lets only the others through.
+//! the calls, put there after all planning, lets only the others through.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -80,7 +80,7 @@ impl Failing {
     }
 }
 
-/// `__kept(row)`. It counts as volatile, so that the optimizer leaves it above the calls.
+/// `__kept(row)`: what it says changes while the plan below it runs.
 #[derive(Debug)]
 struct Kept {
     failing: Failing,

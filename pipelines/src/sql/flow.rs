@@ -58,6 +58,8 @@ pub(crate) enum From {
 #[derive(Debug, Clone)]
 pub(crate) struct Stage {
     pub(crate) plan: LogicalPlan,
+    /// Which of its rows count, to be asked when the plan has computed them: those for which no function of others failed.
+    pub(crate) kept: Option<Expr>,
 }
 
 /// Keeps state from epoch to epoch.

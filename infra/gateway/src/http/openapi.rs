@@ -41,6 +41,10 @@ fn openapi() -> Value {
             "requestBody": { "required": true, "content": { "application/json": { "schema": { "type": "object" } } } },
             "responses": { "202": { "description": "Its place in the log" }, "400": problem("Not a command"), "503": problem("Not available") },
         } },
+        "/v1/jobs": { "get": {
+            "summary": "Streaming jobs with state, lag and figures of each step / 流式作业及其指标",
+            "responses": { "200": { "description": "{items}" } },
+        } },
         "/v1/sql": { "post": {
             "summary": "Query / 查询",
             "description": "Reads only. Answers JSON, JSON lines (Accept: application/x-ndjson) or an Arrow stream (Accept: application/vnd.apache.arrow.stream).",

@@ -92,6 +92,11 @@ pub(super) async fn command(State(gateway): Shared, body: Bytes) -> Result<Respo
     Ok((StatusCode::ACCEPTED, Json(json!({ "position": position, "cursor": position.to_string() }))).into_response())
 }
 
+/// The streaming jobs with their figures.
+pub(super) async fn jobs(State(gateway): Shared) -> Response {
+    Json(json!({ "items": gateway.view.jobs() })).into_response()
+}
+
 pub(super) async fn live() -> Response {
     Json(json!({ "status": "live" })).into_response()
 }

@@ -1,0 +1,2 @@
+-- What q0 gives over all events at once.
+SELECT auction, bidder, price, channel, url, datetime FROM bids
