@@ -59,7 +59,7 @@ SELECT
     w.last
 FROM (
     SELECT
-        tumble(ts, INTERVAL '1 minute') AS span,
+        tumble(INTERVAL '1 minute') AS span,
         coalesce(station, datastream) AS station,
         coalesce(property, 'value') AS property,
         unit,
@@ -74,5 +74,5 @@ FROM (
         position_at_max(ts, origin) AS last
     FROM readings
     WHERE milli(result) IS NOT NULL
-    GROUP BY tumble(ts, INTERVAL '1 minute'), coalesce(station, datastream), coalesce(property, 'value'), unit
+    GROUP BY tumble(INTERVAL '1 minute'), coalesce(station, datastream), coalesce(property, 'value'), unit
 ) w;

@@ -72,7 +72,7 @@ WITH
 -- The worst of each minute: the highest value for what is dangerous when high, the lowest for what is dangerous when low.
 minutes AS (
     SELECT
-        tumble(ts, INTERVAL '1 minute') AS span,
+        tumble(INTERVAL '1 minute') AS span,
         coalesce(station, datastream) AS station,
         property,
         unit,
@@ -85,7 +85,7 @@ minutes AS (
         position_at_min(milli(result), origin) AS min_at
     FROM readings
     WHERE milli(result) IS NOT NULL
-    GROUP BY tumble(ts, INTERVAL '1 minute'), coalesce(station, datastream), property, unit
+    GROUP BY tumble(INTERVAL '1 minute'), coalesce(station, datastream), property, unit
 ),
 -- `way` turns what is dangerous when low around, so that one comparison serves both sides.
 rules AS (

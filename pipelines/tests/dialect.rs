@@ -236,17 +236,11 @@ fn sinks() {
 
 #[test]
 fn the_jobs_that_ship() {
-    let jobs: Vec<Job> = builtin_jobs().iter().map(|job| job.parse().unwrap_or_else(|error| panic!("{error}"))).collect();
-    assert_eq!(jobs.iter().map(Job::name).collect::<Vec<_>>(), ["alarms", "sensor_1m", "thresholds"]);
-    for job in &jobs {
-        assert_eq!(job.topics(), ["raw.sensor"]);
-        assert_eq!(job.event_types(), ["io.citybrain.sensor.observation.v1"]);
-        assert!(job.description().ends_with('.'), "{}", job.description());
-        let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs").join(format!("{}.sql", job.name()));
-        assert_eq!(Job::load(&beside).unwrap().digest(), job.digest());
-    }
-    assert_eq!(*jobs[1].target(), Target::Delta(Location::Lake { schema: "gold".to_owned(), table: "sensor_1m".to_owned() }));
-    let explained = jobs[2].explain();
+    let job = |name: &str| builtin_jobs().iter().find(|job| job.name == name).expect("it ships").parse().unwrap_or_else(|error| panic!("{error}"));
+    let sensor_1m = job("sensor_1m");
+    assert_eq!((sensor_1m.topics(), sensor_1m.event_types()), (&["raw.sensor".to_owned()][..], &["io.citybrain.sensor.observation.v1".to_owned()][..]));
+    assert_eq!(*sensor_1m.target(), Target::Delta(Location::Lake { schema: "gold".to_owned(), table: "sensor_1m".to_owned() }));
+    let explained = job("thresholds").explain();
     let head: Vec<&str> = explained.lines().take(5).collect();
     assert_eq!(head, [
         "job      thresholds",

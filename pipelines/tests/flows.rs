@@ -224,3 +224,17 @@ async fn json_within_json() {
     let rows = rows(sql, &log).await;
     assert_eq!(rows, [json!({"name": "kim", "x": 2.0, "any": "[1,{\"b\":null}]", "first": "1", "length": 2, "some": false, "day": 18})]);
 }
+
+#[tokio::test]
+async fn a_field_of_a_window_in_the_condition_of_a_lookup() {
+    let sql = format!(
+        "{READINGS}CREATE TABLE baseline (hour INT, expected BIGINT) WITH (connector = 'filesystem', path = 'b.csv');
+         CREATE TABLE out WITH (connector = 'delta', path = 'gold.test');
+         CREATE VIEW hours AS SELECT tumble(INTERVAL '1 hour') AS hour, station, count(*) AS n FROM readings GROUP BY 1, 2;
+         CREATE VIEW c AS SELECT h.hour, h.station, b.expected FROM hours h LEFT JOIN baseline b ON b.hour = date_part('hour', h.hour['start']);
+         INSERT INTO out SELECT hour['start'] AS s, station, expected FROM c"
+    );
+    let job = Job::parse("test", &sql, &[("b.csv", "hour,expected\n0,7\n1,9\n")]).unwrap_or_else(|error| panic!("{error}"));
+    let rows = run(job, &Log::one(vec![level(0, "a", 1.0), level(3_700, "a", 1.0)]), 10, config(1)).await.json();
+    assert_eq!(rows, [json!({"s": time(0), "station": "a", "expected": 7}), json!({"s": time(3_600), "station": "a", "expected": 9})]);
+}

@@ -18,7 +18,7 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 15] = builtin!(
+const BUILTIN: [(&str, &str); 17] = builtin!(
     "alert.transition.v1.json",
     "case.transition.v1.json",
     "city.signal.v1.json",
@@ -27,6 +27,8 @@ const BUILTIN: [(&str, &str); 15] = builtin!(
     "decision.v1.json",
     "dispatch.v1.json",
     "dlq.v1.json",
+    "garbage.weighing.v1.json",
+    "gas.inspection.v1.json",
     "hotline.message.v1.json",
     "incident.transition.v1.json",
     "journal.record.v1.json",

@@ -35,6 +35,10 @@ pub(crate) fn session(lanes: usize, batch_rows: usize, udfs: &Udfs) -> SessionCo
     options.sql_parser.collect_spans = true;
     options.sql_parser.map_string_types_to_utf8view = false;
     let session = SessionContext::new_with_config(config);
+    // They leave plans behind that cannot be filled with other rows.
+    for rule in ["extract_leaf_expressions", "push_down_leaf_projections"] {
+        session.remove_optimizer_rule(rule);
+    }
     functions::register(&session);
     udfs.scalars().into_iter().for_each(|function| session.register_udf(function.as_ref().clone()));
     udfs.aggregates().into_iter().for_each(|function| session.register_udaf(function.as_ref().clone()));

@@ -221,8 +221,9 @@ impl SessionStep {
     }
 
     fn remember(&mut self, id: ChunkId, lasts: &TimestampMicrosecondArray) {
-        let first = lasts.values().iter().min().copied().unwrap_or_default();
-        self.chunks.push(Chunk { id, rows: lasts.len(), not_before: self.gap.after(first) });
+        // Of the dues, not of the last times: the half year of 31 August may end before that of 30 August.
+        let not_before = lasts.values().iter().map(|last| self.gap.after(*last)).min().unwrap_or_default();
+        self.chunks.push(Chunk { id, rows: lasts.len(), not_before });
     }
 
     /// Notes a session, which may touch sessions that are known.
@@ -319,8 +320,8 @@ impl SessionStep {
         }
         if take.is_empty() && !keep.is_empty() {
             // Its sessions went on meanwhile.
-            let first = lasts.iter().min().copied().unwrap_or_default();
-            self.chunks.push(Chunk { not_before: self.gap.after(first), ..chunk });
+            let not_before = lasts.iter().map(|last| self.gap.after(*last)).min().unwrap_or_default();
+            self.chunks.push(Chunk { not_before, ..chunk });
             return Ok(None);
         }
         store.drop(chunk.id);
