@@ -13,7 +13,7 @@
 //! use pipelines::{Push, Runner, RunnerConfig, builtin_jobs};
 //!
 //! let job = builtin_jobs()[0].parse()?;
-//! let mut runner = Runner::open(job, "state/sensor_1m".as_ref(), RunnerConfig::default())?;
+//! let mut runner = Runner::open(job, "state/sensor_1m".as_ref(), RunnerConfig::default()).await?;
 //! if let Push::Full(_later) = runner.push(chunk)? {
 //!     // Push it again after the next poll.
 //! }
@@ -46,7 +46,7 @@ pub use error::{RunError, SqlError};
 pub use functions::{milli, position_type, window_start, window_type};
 pub use job::{Job, LookupRequest, SourceInfo};
 pub use output::{BoxError, EpochOutput, Positions, RunnerStats, Sink, StepStats};
-pub use render::{row_to_json, rows_to_json, text_of};
+pub use render::{JsonWriter, row_to_json, rows_to_json, text_of};
 pub use runner::{Progress, Push, Runner};
 pub use udf_host::Udfs;
 pub use sql::tables::{FileFormat, Latch, Location, LookupFrom, Target};

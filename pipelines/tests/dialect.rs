@@ -252,3 +252,11 @@ fn the_jobs_that_ship() {
     assert!(explained.contains("latch    changes of state by rule, station"), "{explained}");
     assert!(explained.contains("TableScan: readings"), "{explained}");
 }
+
+#[test]
+fn the_example_of_the_readme_is_a_job() {
+    let readme = include_str!("../README.md");
+    let example = readme.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).expect("the README has an example");
+    let job = Job::parse("busy", example, &[("places.csv", "station,street\ns1,River Road\n")]).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(job.description(), "The first comment is the job's description.");
+}

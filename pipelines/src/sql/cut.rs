@@ -225,13 +225,10 @@ impl Cutter<'_> {
             if let Nature::Rows(_) = &input.nature {
                 input = self.collect(input, &call)?;
             }
-            let Nature::Windowed(_, window) = &input.nature else {
-                return Err(Fault::new(call.at, "a window of rows that have windows already").hint("use the window column of the inner query"));
+            let Some(whole) = window_column(&input.plan) else {
+                let fault = Fault::new(call.at, "a window of rows that have windows already");
+                return Err(fault.hint("use the window column of the inner query, or GROUP BY the longer window"));
             };
-            if *window != call.window {
-                return Err(Fault::new(call.at, "a window of rows that have another window").hint("GROUP BY it, or use the window column of the inner query"));
-            }
-            let whole = window_column(&self.feeds, &input.plan);
             columns = columns.into_iter().map(|expr| replace_call(expr, &whole)).collect::<DfResult<_>>().map_err(|error| self.planner(error))?;
         }
         if let Some(hidden) = input.hidden() {
@@ -778,11 +775,10 @@ fn equal_columns(condition: &Expr, left: &LogicalPlan, right: &LogicalPlan) -> O
 }
 
 /// The window column that collected rows carry.
-fn window_column(feeds: &[Feed], plan: &LogicalPlan) -> Expr {
+fn window_column(plan: &LogicalPlan) -> Option<Expr> {
     let name = format!("{HIDDEN}window");
-    let found = plan.schema().iter().find(|(_, field)| *field.name() == name);
-    let (relation, field) = found.unwrap_or_else(|| unreachable!("rows were collected into windows just now, out of {} feeds", feeds.len()));
-    Expr::Column(Column::new(relation.cloned(), field.name()))
+    let (relation, field) = plan.schema().iter().find(|(_, field)| *field.name() == name)?;
+    Some(Expr::Column(Column::new(relation.cloned(), field.name())))
 }
 
 /// The same expression with the column of the window where the window function was called.

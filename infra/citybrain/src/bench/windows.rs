@@ -35,14 +35,14 @@ const JOB: &str = "\
 CREATE TABLE readings (sensor TEXT, ts TIMESTAMP, value DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '10 seconds')
 WITH (connector = 'kafka', topic = 'bench.readings', format = 'json', 'event.type' = 'io.citybrain.bench.reading');
 
-CREATE TABLE minutes (start TIMESTAMP, sensor TEXT, readings BIGINT, sum_milli BIGINT, min DOUBLE, max DOUBLE)
+CREATE TABLE minutes (start TIMESTAMP, sensor TEXT, readings BIGINT, mean DOUBLE, min DOUBLE, max DOUBLE)
 WITH (connector = 'delta', path = 'gold.bench_minutes');
 
 INSERT INTO minutes
-SELECT w.span['start'] AS start, w.sensor, w.readings, w.sum_milli, w.min, w.max
+SELECT w.span['start'] AS start, w.sensor, w.readings, w.mean, w.min, w.max
 FROM (
-    SELECT tumble(ts, INTERVAL '1 minute') AS span, sensor, count(*) AS readings, sum(milli(value)) AS sum_milli, min(value) AS min, max(value) AS max
-    FROM readings GROUP BY tumble(ts, INTERVAL '1 minute'), sensor
+    SELECT tumble(INTERVAL '1 minute') AS span, sensor, count(*) AS readings, avg(value) AS mean, min(value) AS min, max(value) AS max
+    FROM readings GROUP BY 1, sensor
 ) w;
 ";
 
@@ -151,7 +151,7 @@ async fn check(lake: &Lake, events: u64, sensors: u64) -> Result<u64> {
         let window = expected.entry((reading.time_ms / MINUTE_MS * MINUTE_MS, reading.sensor)).or_insert((0, 0, u64::MAX, 0));
         *window = (window.0 + 1, window.1 + reading.value as i64 * 10, window.2.min(reading.value), window.3.max(reading.value));
     }
-    let query = "SELECT CAST(start AS BIGINT) / 1000 AS start, sensor, readings, sum_milli, \
+    let query = "SELECT CAST(start AS BIGINT) / 1000 AS start, sensor, readings, CAST(round(mean * readings * 1000) AS BIGINT) AS sum_milli, \
                  CAST(round(min * 100) AS BIGINT) AS min, CAST(round(max * 100) AS BIGINT) AS max FROM gold.bench_minutes";
     let rows = crate::lake::rows(lake, query).await?;
     ensure!(rows.len() == expected.len(), "the table has {} windows, not {}", rows.len(), expected.len());

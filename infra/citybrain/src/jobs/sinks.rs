@@ -12,15 +12,14 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use bus::{Outgoing, Producer};
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use lakehouse::{Lake, TableName, Txn};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use pipelines::{BoxError, EpochOutput, FileFormat};
+use pipelines::{BoxError, EpochOutput, FileFormat, JsonWriter};
 use schemas::Event;
 use schemas::event::KafkaRecord;
-use serde_json::Value;
 
 use super::io::state_bytes;
 use crate::home::write_atomically;
@@ -90,13 +89,13 @@ pub struct KafkaSink {
 
 impl KafkaSink {
     async fn take(&mut self, output: &EpochOutput) -> Result<()> {
-        let mut records = Vec::with_capacity(output.rows.num_rows());
-        for row in 0..output.rows.num_rows() {
-            let value = Value::Object(pipelines::row_to_json(&output.rows, row));
+        let (now, values) = (Utc::now(), json_values(&output.rows));
+        let mut records = Vec::with_capacity(values.len());
+        for (row, value) in values.into_iter().enumerate() {
             let key = self.key_column.as_ref().and_then(|key| pipelines::text_of(&output.rows, key, row));
             records.push(match &self.event_type {
-                Some(event_type) => self.event(event_type, output, row, key, &value),
-                None => plain(&output.ids[row], key, &value),
+                Some(event_type) => self.event(event_type, output, row, key, value, now),
+                None => plain(&output.ids[row], key, value),
             });
         }
         let outgoing: Vec<_> = records.iter().map(|record| Outgoing { topic: &self.topic, record, timestamp_ms: None }).collect();
@@ -105,31 +104,50 @@ impl KafkaSink {
         }
         Ok(())
     }
-}
 
-impl KafkaSink {
-    fn event(&self, event_type: &str, output: &EpochOutput, row: usize, key: Option<String>, value: &Value) -> KafkaRecord {
+    fn event(&self, event_type: &str, output: &EpochOutput, row: usize, key: Option<String>, value: Bytes, now: DateTime<Utc>) -> KafkaRecord {
         let mut event = Event::new(output.ids[row].clone(), self.source.clone(), event_type.to_owned());
         event.time = output.times[row];
-        event.recorded_time = Some(Utc::now());
+        event.recorded_time = Some(now);
         event.partition_key = key;
-        event.with_json(value).to_kafka()
+        event.data_content_type = Some("application/json".to_owned());
+        event.data = Some(value);
+        event.to_kafka()
     }
 }
 
 /// A record that is no CloudEvent. Its id lets a consumer recognise a repetition all the same.
-fn plain(id: &str, key: Option<String>, value: &Value) -> KafkaRecord {
+fn plain(id: &str, key: Option<String>, value: Bytes) -> KafkaRecord {
     KafkaRecord {
         key: key.map(Bytes::from),
         headers: vec![(ID_HEADER.to_owned(), Some(Bytes::copy_from_slice(id.as_bytes())))],
-        value: Some(Bytes::from(value.to_string())),
+        value: Some(value),
     }
+}
+
+/// Each row as JSON, all in one piece of memory.
+fn json_values(rows: &RecordBatch) -> Vec<Bytes> {
+    let (lines, ends) = json_text(rows);
+    let lines = Bytes::from(lines);
+    let begins = [0].into_iter().chain(ends.iter().copied());
+    begins.zip(&ends).map(|(begin, end)| lines.slice(begin..end - 1)).collect()
 }
 
 /// Rows as lines of JSON.
 fn json_lines(output: &EpochOutput) -> Vec<u8> {
-    let lines = (0..output.rows.num_rows()).map(|row| Value::Object(pipelines::row_to_json(&output.rows, row)).to_string() + "\n");
-    lines.collect::<String>().into_bytes()
+    json_text(&output.rows).0
+}
+
+/// Rows as lines of JSON, and where each line ends.
+fn json_text(rows: &RecordBatch) -> (Vec<u8>, Vec<usize>) {
+    let writer = JsonWriter::new(&rows.schema());
+    let (mut lines, mut ends) = (Vec::with_capacity(rows.num_rows() * 128), Vec::with_capacity(rows.num_rows()));
+    for row in 0..rows.num_rows() {
+        writer.write(rows, row, &mut lines);
+        lines.push(b'\n');
+        ends.push(lines.len());
+    }
+    (lines, ends)
 }
 
 /// Rows as files of a folder, one for each epoch that gives rows.

@@ -221,7 +221,8 @@ impl Work {
                 self.push(&chunk)?;
             }
             let close = ending.is_some() || (done && self.goal.as_ref().is_some_and(|goal| goal.close));
-            if self.waiting.is_some() || done || close || self.polled.elapsed() >= self.every {
+            let full = self.runner.buffered_rows() >= pipelines::limits::EPOCH_ROWS_MAX;
+            if self.waiting.is_some() || done || close || full || self.polled.elapsed() >= self.every {
                 if self.source.falls_behind() {
                     self.source.step_aside();
                 }

@@ -258,15 +258,15 @@ impl WindowStep {
 
 /// The starts of the windows that are made from some panes and close between two watermarks.
 pub(crate) fn closing<'a>(panes: impl Iterator<Item = &'a i64>, window: Window, before: Option<i64>, after: i64) -> BTreeSet<i64> {
-    let (slide, mut starts) = (window.slide(), BTreeSet::new());
+    let (width, mut starts) = (window.end(0), BTreeSet::new());
     for pane in panes {
         let (first, last) = window.ends(*pane);
         let mut end = first;
         while end <= last && end <= after {
             if before.is_none_or(|before| end > before) {
-                starts.insert(end - window.end(0));
+                starts.insert(end - width);
             }
-            end += slide;
+            end += window.slide();
         }
     }
     starts
