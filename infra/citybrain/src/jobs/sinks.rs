@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_plain_record_says_its_id_and_is_no_event() {
-        let record = plain("a/1", Some("k".into()), &serde_json::json!({ "n": 1 }));
+        let record = plain("a/1", Some("k".into()), Bytes::from_static(br#"{"n":1}"#));
         assert_eq!(record.value.as_deref(), Some(&b"{\"n\":1}"[..]));
         assert_eq!(record.headers, [("citybrain-id".to_owned(), Some(Bytes::from_static(b"a/1")))]);
     }
