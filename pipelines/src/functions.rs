@@ -29,10 +29,11 @@ use datafusion::logical_expr::{
 };
 
 use crate::chunk::timestamp_type;
+use crate::sql::window_call;
 
 /// Makes the functions known to a session.
 pub(crate) fn register(session: &SessionContext) {
-    for name in ["tumble", "hop", "session"] {
+    for name in window_call::NAMES {
         session.register_udf(ScalarUDF::new_from_impl(WindowFunction::new(name)));
     }
     session.register_udf(ScalarUDF::new_from_impl(Milli::new()));

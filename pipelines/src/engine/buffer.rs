@@ -102,12 +102,17 @@ pub(crate) fn only(chunk: Chunk, event_types: &[String], columns: &[usize]) -> R
     if event_types.is_empty() {
         return Ok(Chunk { rows: chunk.rows.project(columns)?, ..chunk });
     }
-    let types = column(&chunk.rows, "ce_type").as_string::<i32>();
-    let mask: BooleanArray = types.iter().map(|kind| Some(kind.is_some_and(|kind| event_types.iter().any(|wanted| wanted == kind)))).collect();
+    let mask = of_types(&chunk.rows, event_types);
     let narrow = chunk.rows.project(columns)?;
     let rows = match mask.true_count() == narrow.num_rows() {
         true => narrow,
         false => filter_record_batch(&narrow, &mask)?,
     };
     Ok(Chunk { rows, ..chunk })
+}
+
+/// Which rows are of one of these types.
+pub(crate) fn of_types(rows: &RecordBatch, event_types: &[String]) -> BooleanArray {
+    let types = column(rows, "ce_type").as_string::<i32>();
+    types.iter().map(|kind| Some(kind.is_some_and(|kind| event_types.iter().any(|wanted| wanted == kind)))).collect()
 }

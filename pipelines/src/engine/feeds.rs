@@ -70,9 +70,8 @@ impl Feeds {
     pub(crate) fn record(&self, number: u64) -> Option<(String, i32, i64)> {
         let at = self.names.partition_point(|(first, _)| *first <= number).checked_sub(1)?;
         let (first, Names::Records { topic, partition, offset }) = &self.names[at] else { return None };
-        let row = (number - first) as usize;
-        let (partition, offset) = (partition.as_primitive::<Int32Type>(), offset.as_primitive::<Int64Type>());
-        Some((topic.as_string::<i32>().value(row).to_owned(), partition.value(row), offset.value(row)))
+        let (topic, partition, offset) = record_at(topic, partition, offset, (number - first) as usize);
+        Some((topic.to_owned(), partition, offset))
     }
 
     /// What some rows are called, by their numbers.
@@ -86,6 +85,11 @@ impl Feeds {
         };
         Ok(numbers.iter().map(name).collect())
     }
+}
+
+fn record_at<'a>(topic: &'a ArrayRef, partition: &ArrayRef, offset: &ArrayRef, row: usize) -> (&'a str, i32, i64) {
+    let (partition, offset) = (partition.as_primitive::<Int32Type>(), offset.as_primitive::<Int64Type>());
+    (topic.as_string::<i32>().value(row), partition.value(row), offset.value(row))
 }
 
 struct Namer<'a> {
@@ -105,8 +109,8 @@ impl<'a> Namer<'a> {
     fn name(&self, job: &str, row: usize) -> String {
         match self.names {
             Names::Records { topic, partition, offset } => {
-                let (partition, offset) = (partition.as_primitive::<Int32Type>(), offset.as_primitive::<Int64Type>());
-                ids::of_record(job, topic.as_string::<i32>().value(row), partition.value(row), offset.value(row))
+                let (topic, partition, offset) = record_at(topic, partition, offset, row);
+                ids::of_record(job, topic, partition, offset)
             }
             Names::Windows { prefix, starts, keys } => {
                 let keys = keys.iter().zip(&self.keys).map(|(key, formatter)| (!key.is_null(row)).then(|| formatter.value(row).to_string()));

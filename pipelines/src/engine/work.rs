@@ -21,7 +21,7 @@ use crate::engine::stage::{StagePlan, order_by};
 use crate::engine::state::{END_US, Progress, State};
 use crate::engine::steps::{Epoch, StepWork};
 use crate::engine::store::{ChunkId, Store, Tag};
-use crate::engine::{ids, latch};
+use crate::engine::{buffer, ids, latch};
 use crate::job::Job;
 use crate::output::{EpochOutput, moment};
 use crate::sql::flow::{StepKind, Window};
@@ -222,11 +222,7 @@ impl Worker {
         for rows in rows.iter().filter(|rows| rows.num_rows() > 0 && source.topics.iter().any(|topic| topic == column(rows, "topic").as_string::<i32>().value(0))) {
             match source.event_types.is_empty() {
                 true => own.push(rows.clone()),
-                false => {
-                    let types = column(rows, "ce_type").as_string::<i32>();
-                    let mask: BooleanArray = types.iter().map(|kind| Some(kind.is_some_and(|kind| source.event_types.iter().any(|wanted| wanted == kind)))).collect();
-                    own.push(filter_record_batch(rows, &mask)?);
-                }
+                false => own.push(filter_record_batch(rows, &buffer::of_types(rows, &source.event_types))?),
             }
         }
         let rows = concat_batches(&first.schema(), &own)?;

@@ -21,18 +21,19 @@ use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection, SubqueryAlias,
     Union, Unnest, Window as WindowNode,
 };
+use datafusion::sql::sqlparser::tokenizer::Location;
+use udf_host::Udfs;
 
 use crate::chunk::timestamp_type;
 use crate::functions::{WindowStart, window_type};
 use crate::sql::bounds;
+use crate::sql::failing::Failing;
 use crate::sql::fault::Fault;
 use crate::sql::flow::{Collect, Feed, Flow, From, IntervalJoin, Stage, Step, StepKind, Window, Windows};
 use crate::sql::origin::{Origin, Origins, Part};
 use crate::sql::refuse::Marks;
 use crate::sql::tables::Tables;
-use crate::sql::failing::Failing;
 use crate::sql::window_call::{self, WindowCall};
-use udf_host::Udfs;
 
 /// Begins the names of all hidden columns.
 const HIDDEN: &str = "__";
@@ -145,6 +146,11 @@ impl Cutter<'_> {
 
     fn fault(&self, message: impl Into<String>, hint: &str) -> Fault {
         Fault::new(self.marks.query, message).hint(hint)
+    }
+
+    /// Where the first GROUP BY is, or the query when there is none.
+    fn group_by(&self) -> Location {
+        self.marks.group_by.unwrap_or(self.marks.query)
     }
 
     fn origin(&self, plan: &LogicalPlan, expr: &Expr) -> Option<Origin> {
@@ -305,7 +311,7 @@ impl Cutter<'_> {
         match (&input.nature, call) {
             (Nature::Windowed(hidden, window), None) => {
                 if !group_expr.iter().any(|key| matches!(self.origin(&input.plan, key), Some(Origin::Window(_, _)))) {
-                    return Err(Fault::new(self.marks.group_by.unwrap_or(self.marks.query), "an aggregate over windows that does not say which window")
+                    return Err(Fault::new(self.group_by(), "an aggregate over windows that does not say which window")
                         .hint("put the inner query's window column into GROUP BY, or GROUP BY a longer tumble(INTERVAL '1 hour')"));
                 }
                 let (window, hidden) = (*window, hidden.clone());
@@ -317,8 +323,7 @@ impl Cutter<'_> {
                 self.windows(input.plan, &hidden, windowed, group_expr, aggr_expr, &schema, &call)
             }
             (Nature::Rows(_), None) => {
-                let at = self.marks.group_by.unwrap_or(self.marks.query);
-                let fault = Fault::new(at, "an aggregate without a window would be kept for ever and never be done");
+                let fault = Fault::new(self.group_by(), "an aggregate without a window would be kept for ever and never be done");
                 Err(fault.hint("write GROUP BY tumble(INTERVAL '1 minute'), ..."))
             }
             (Nature::Mixed(_) | Nature::Still, _) => {
@@ -376,8 +381,7 @@ impl Cutter<'_> {
     ) -> Cut<Partial> {
         let calls: Vec<usize> = (0..group.len()).filter(|index| window_call::is_call(&group[*index])).collect();
         let [window_at] = calls[..] else {
-            let at = self.marks.group_by.unwrap_or(self.marks.query);
-            return Err(Fault::new(at, "GROUP BY must have one window, by itself").hint("write GROUP BY tumble(INTERVAL '1 minute'), and a job for each width"));
+            return Err(Fault::new(self.group_by(), "GROUP BY must have one window, by itself").hint("write GROUP BY tumble(INTERVAL '1 minute'), and a job for each width"));
         };
         let others = || group.iter().enumerate().filter(|(index, _)| *index != window_at).map(|(_, key)| key);
         let key_names: Vec<String> = others().map(|key| key.qualified_name().1).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{concat_batches, take, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::error::Result;
 
 use crate::chunk::timestamp_type;
@@ -30,11 +30,7 @@ pub(crate) struct CollectStep {
 
 impl CollectStep {
     pub(crate) fn new(tag: u32, stage: StagePlan, window: Window) -> CollectStep {
-        let schema = stage.schema();
-        let columns = schema.fields().len() - 2;
-        let mut fields: Vec<Field> = schema.fields()[..columns].iter().enumerate().map(|(index, field)| Field::new(format!("c{index}"), field.data_type().clone(), true)).collect();
-        fields.extend([Field::new("name", DataType::Utf8, true), Field::new("time", timestamp_type(), true)]);
-        CollectStep { tag, window, stage, chunk_schema: Arc::new(Schema::new(fields)), panes: BTreeMap::new() }
+        CollectStep { tag, window, chunk_schema: named_schema(&stage), stage, panes: BTreeMap::new() }
     }
 
     pub(crate) fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>) {
@@ -116,6 +112,15 @@ impl CollectStep {
             needed
         });
     }
+}
+
+/// The columns of a stage's rows, then their names and times.
+pub(crate) fn named_schema(stage: &StagePlan) -> SchemaRef {
+    let schema = stage.schema();
+    let columns = &schema.fields()[..schema.fields().len() - 2];
+    let column = |(index, field): (usize, &FieldRef)| Field::new(format!("c{index}"), field.data_type().clone(), true);
+    let hidden = [Field::new("name", DataType::Utf8, true), Field::new("time", timestamp_type(), true)];
+    Arc::new(Schema::new(columns.iter().enumerate().map(column).chain(hidden).collect::<Vec<_>>()))
 }
 
 /// Rows of a stage with their names instead of their numbers.

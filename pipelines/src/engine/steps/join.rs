@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{concat_batches, interleave, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 
-use crate::chunk::timestamp_type;
 use crate::engine::feeds::Names;
 use crate::engine::ids;
 use crate::engine::stage::StagePlan;
-use crate::engine::steps::collect::named;
+use crate::engine::steps::collect::{named, named_schema};
 use crate::engine::steps::windows::load;
 use crate::engine::steps::{Epoch, Given, external};
 use crate::engine::store::{ChunkId, Store, Tag};
@@ -173,13 +172,9 @@ impl JoinStep {
 
 impl Side {
     fn new(tag: u32, side: i64, stage: &StagePlan, keys: Vec<usize>, slice_us: i64) -> Result<Side> {
-        let schema = stage.schema();
-        let columns = schema.fields().len() - 2;
-        let mut fields: Vec<Field> =
-            schema.fields()[..columns].iter().enumerate().map(|(index, field)| Field::new(format!("c{index}"), field.data_type().clone(), true)).collect();
-        fields.extend([Field::new("name", DataType::Utf8, true), Field::new("time", timestamp_type(), true)]);
-        let sort = keys.iter().map(|key| SortField::new(fields[*key].data_type().clone())).collect();
-        Ok(Side { tag, side, schema: Arc::new(Schema::new(fields)), keys, converter: RowConverter::new(sort)?, slice_us, slices: BTreeMap::new() })
+        let schema = named_schema(stage);
+        let sort = keys.iter().map(|key| SortField::new(schema.field(*key).data_type().clone())).collect();
+        Ok(Side { tag, side, schema, keys, converter: RowConverter::new(sort)?, slice_us, slices: BTreeMap::new() })
     }
 
     /// Adds rows that are in time and have keys, and says where they are.
