@@ -5,6 +5,7 @@
 
 mod exact;
 mod json;
+mod slice;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use datafusion::logical_expr::{
 
 use crate::chunk::timestamp_type;
 use crate::sql::window_call;
+
+pub(crate) use slice::Slice;
 
 /// Makes the functions known to a session.
 pub(crate) fn register(session: &SessionContext) {

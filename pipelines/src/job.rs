@@ -15,6 +15,7 @@ use crate::error::{RunError, SqlError};
 use crate::limits::BATCH_ROWS;
 use crate::sql::fault::Fault;
 use crate::sql::flow::Flow;
+use crate::sql::spread;
 use crate::sql::tables::{FileFormat, Location, LookupFrom, LookupTable, Source, Tables, Target};
 use crate::sql::{lookup, plan, refuse, script, types};
 
@@ -31,6 +32,20 @@ pub struct Job {
     topics: Vec<String>,
     event_types: Vec<String>,
     udfs: Udfs,
+    spread: spread::Spread,
+    /// Which slice it is, and of how many.
+    slice: Option<(u32, u32)>,
+}
+
+/// How a job can be spread over several workers, with results as of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spread {
+    /// It keeps no state: each partition can be worked by itself.
+    Rows,
+    /// Rows are sliced by these keys, and each slice can be worked by itself.
+    Keys(Vec<String>),
+    /// One worker must see all rows, for this reason.
+    One(String),
 }
 
 /// A stream that a job reads.
@@ -142,7 +157,13 @@ impl Job {
         let everything = tables.sources.iter().any(|source| source.event_types.is_empty());
         let event_types: BTreeSet<String> = tables.sources.iter().flat_map(|source| &source.event_types).filter(|_| !everything).cloned().collect();
         let (topics, event_types) = (topics.into_iter().collect(), event_types.into_iter().collect());
-        let job = Job { name: name.to_owned(), sql: sql.to_owned(), files, tables, lookups, flow, topics, event_types, udfs: udfs.clone() };
+        let latch = match &tables.sink.target {
+            Target::Kafka { latch: Some(latch), .. } => Some(&latch.key[..]),
+            _ => None,
+        };
+        let spread = flow.spread(latch);
+        let (name, sql, udfs) = (name.to_owned(), sql.to_owned(), udfs.clone());
+        let job = Job { name, sql, files, tables, lookups, flow, topics, event_types, udfs, spread, slice: None };
         // Planned once here, so that what DataFusion refuses is refused before anything runs.
         job.worker().map_err(|error| Fault::planner(script.insert.query_at, &error))?;
         Ok(job)
@@ -243,6 +264,11 @@ impl Job {
                 line("state", &columns(&state));
             }
         }
+        match self.spread() {
+            Spread::Rows => line("spreads", "over partitions"),
+            Spread::Keys(names) => line("spreads", &format!("by {}", names.join(", "))),
+            Spread::One(why) => line("spreads", &format!("not: {why}")),
+        }
         line("writes", &self.target_text());
         if let Target::Kafka { latch: Some(latch), .. } = self.target() {
             line("latch", &format!("changes of {} by {}", latch.state, latch.key.join(", ")));
@@ -274,6 +300,37 @@ impl Job {
     pub fn loses_state_of(&self, old: &Job) -> Option<String> {
         let shape = old.shape();
         shape.difference(&self.shape(), &vec![1; shape.steps.len()], usize::from(!shape.latch.is_empty()))
+    }
+
+    /// How it can be spread over several workers.
+    pub fn spread(&self) -> Spread {
+        match &self.spread {
+            spread::Spread::Rows => Spread::Rows,
+            spread::Spread::Keys { names, .. } => Spread::Keys(names.clone()),
+            spread::Spread::One { why } => Spread::One(why.clone()),
+        }
+    }
+
+    /// The part of this job that works one of `of` slices. Its input is what a [`Splitter`](crate::Splitter) gives for that
+    /// slice; all slices together give what the whole job would.
+    pub fn slice(mut self, slice: u32, of: u32) -> Job {
+        assert!(slice < of && self.slice.is_none(), "slices are numbered from 0, and a slice is not cut again");
+        assert!(of == 1 || !self.cuts().is_empty(), "a job without keys has one slice");
+        let cuts = self.cuts().to_vec();
+        self.flow = self.flow.of_slice(&cuts, slice, of);
+        self.slice = Some((slice, of));
+        self
+    }
+
+    pub(crate) fn cuts(&self) -> &[spread::SliceCut] {
+        match &self.spread {
+            spread::Spread::Keys { cuts, .. } => cuts,
+            spread::Spread::Rows | spread::Spread::One { .. } => &[],
+        }
+    }
+
+    pub(crate) fn sliced(&self) -> Option<(u32, u32)> {
+        self.slice
     }
 
     /// The user-defined functions that it may call.

@@ -30,7 +30,7 @@ use crate::engine::saved_job;
 use crate::engine::state::{Header, Partition, Shape, State};
 use crate::engine::steps::StepWork;
 use crate::engine::store::{Opened, Store, StoreError, StoreLimits};
-use crate::engine::work::Worker;
+use crate::engine::work::{Worker, bronze_columns};
 use crate::error::RunError;
 use crate::job::Job;
 use crate::output::{EpochOutput, Positions, RunnerStats, Sink, StepStats, moment};
@@ -114,7 +114,14 @@ impl Runner {
         }
         let digest = job.digest();
         let (job, next_job) = match &planned {
-            Some(plan) if plan.digest != digest => (saved_job::read(&home.saved_job(), job.name(), job.udfs())?, Some(job)),
+            Some(plan) if plan.digest != digest => {
+                let saved = saved_job::read(&home.saved_job(), job.name(), job.udfs())?;
+                let saved = match job.sliced() {
+                    Some((slice, of)) => saved.slice(slice, of),
+                    None => saved,
+                };
+                (saved, Some(job))
+            }
             _ => {
                 saved_job::write(&home.saved_job(), &job)?;
                 (job, None)
@@ -216,6 +223,11 @@ impl Runner {
         positions
     }
 
+    /// The next offset of each partition after the last epoch that is done.
+    pub fn done(&self) -> Positions {
+        self.state.partitions.iter().map(|(partition, progress)| (partition.clone(), progress.next)).collect()
+    }
+
     fn next_of(&self, partition: &Partition) -> i64 {
         let done = self.state.partitions.get(partition).map_or(0, |progress| progress.next);
         self.buffer.next_of(partition).map_or(done, |next| next.max(done))
@@ -252,6 +264,17 @@ impl Runner {
             self.buffer.push(narrow.map_err(|error| self.engine("sort rows by event type", self.state.epoch + 1, error))?);
         }
         Ok(later.map_or(Push::Taken, Push::Full))
+    }
+
+    /// The same for a chunk of which somebody has left rows out, see [`Splitter`](crate::Splitter): how far event time has
+    /// come in all of its rows.
+    pub fn push_part(&mut self, chunk: Chunk, reached_us: Option<i64>) -> Result<Push, RunError> {
+        let partition = (chunk.topic.to_string(), chunk.partition);
+        let pushed = self.push(chunk)?;
+        if let (Push::Taken, Some(reached)) = (&pushed, reached_us) {
+            self.buffer.mark(&partition, reached);
+        }
+        Ok(pushed)
     }
 
     /// Where the range of a partition ends in the epoch that is planned.
@@ -461,11 +484,4 @@ fn ready(job: Job, config: &RunnerConfig, epoch: u64) -> Result<Worker, RunError
     let name = job.name().to_owned();
     let failed = |source| RunError::Engine { job: name, epoch, what: "prepare its plans", source };
     Worker::new(job, config.lanes.min(crate::limits::LANES_MAX), config.batch_rows).map_err(failed)
-}
-
-/// The bronze columns that a job may read.
-fn bronze_columns(rows: &RecordBatch) -> Vec<usize> {
-    let envelope = ["kafka_time", "key", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "recorded_time"];
-    let names = ["topic", "partition", "offset", "data"].into_iter().chain(envelope);
-    names.filter_map(|name| rows.schema().index_of(name).ok()).collect()
 }

@@ -16,6 +16,8 @@ struct Queue {
     rows: usize,
     /// One past the last offset that was pushed.
     next: i64,
+    /// How far event time has come before an offset, where that was said.
+    marks: VecDeque<(i64, i64)>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +61,23 @@ impl Buffer {
         queue.chunks.push_back(chunk);
     }
 
+    /// Notes how far event time has come in what was pushed of a partition.
+    pub(crate) fn mark(&mut self, partition: &Partition, reached: i64) {
+        if let Some(queue) = self.queues.get_mut(partition) {
+            queue.marks.push_back((queue.next, reached));
+        }
+    }
+
+    pub(crate) fn has_marks(&self, partition: &Partition) -> bool {
+        self.queues.get(partition).is_some_and(|queue| !queue.marks.is_empty())
+    }
+
+    /// How far event time has come before an offset, as far as that was said.
+    pub(crate) fn reached(&self, partition: &Partition, offset: i64) -> Option<i64> {
+        let marks = &self.queues.get(partition)?.marks;
+        marks.iter().take_while(|(next, _)| *next <= offset).map(|(_, reached)| *reached).max()
+    }
+
     /// Where to end a range that holds at most `rows` rows of a partition.
     pub(crate) fn end_after(&self, partition: &Partition, rows: usize) -> Option<i64> {
         let queue = self.queues.get(partition)?;
@@ -82,6 +101,7 @@ impl Buffer {
     /// Drops the rows of a partition before an offset.
     pub(crate) fn drop_before(&mut self, partition: &Partition, offset: i64) {
         let Some(queue) = self.queues.get_mut(partition) else { return };
+        while queue.marks.pop_front_if(|(next, _)| *next <= offset).is_some() {}
         while let Some(chunk) = queue.chunks.pop_front() {
             let (rows, bytes) = (chunk.rows.num_rows(), chunk.bytes());
             let tail = chunk.split(offset).1;

@@ -31,6 +31,9 @@ pub(crate) struct Range {
     pub(crate) to: i64,
     /// Whether it has been silent so long that the watermark does not wait for it.
     pub(crate) idle: bool,
+    /// How far event time has come in it, less the delay of its watermark, where somebody else has read its rows and said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reached: Option<i64>,
 }
 
 impl Range {

@@ -74,6 +74,13 @@ impl Feeds {
         Some((topic.to_owned(), partition, offset))
     }
 
+    /// The offset of the record that a row is, if it is one.
+    pub(crate) fn offset(&self, number: u64) -> Option<i64> {
+        let at = self.names.partition_point(|(first, _)| *first <= number).checked_sub(1)?;
+        let (first, Names::Records { offset, .. }) = &self.names[at] else { return None };
+        Some(offset.as_primitive::<Int64Type>().value((number - first) as usize))
+    }
+
     /// What some rows are called, by their numbers.
     pub(crate) fn names(&self, job: &str, numbers: &[u64]) -> Result<Vec<String>> {
         let options = FormatOptions::default();

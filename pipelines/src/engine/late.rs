@@ -42,6 +42,11 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// Whether it lies in the record alone, so that every slice of a job finds it; one of them notes it.
+    pub(crate) fn is_of_the_record(&self) -> bool {
+        matches!(self, Reason::NoTime | Reason::Ancient | Reason::Future)
+    }
+
     fn text(&self) -> &str {
         match self {
             Reason::Closed => "its window was closed",

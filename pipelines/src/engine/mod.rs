@@ -10,6 +10,7 @@ pub(crate) mod late;
 pub(crate) mod latch;
 pub(crate) mod planner;
 pub(crate) mod saved_job;
+pub(crate) mod split;
 pub(crate) mod stage;
 pub(crate) mod state;
 pub(crate) mod steps;

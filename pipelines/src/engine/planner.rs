@@ -26,9 +26,9 @@ impl Silence {
         self.polled = Some(now);
         for partition in known {
             let silent = self.silent.entry(partition.clone()).or_default();
-            *silent = match buffer.rows_of(partition) {
-                0 => *silent + since.min(idle_after / 4),
-                _ => Duration::ZERO,
+            *silent = match buffer.rows_of(partition) > 0 || buffer.has_marks(partition) {
+                true => Duration::ZERO,
+                false => *silent + since.min(idle_after / 4),
             };
         }
     }
@@ -64,14 +64,16 @@ impl Facts<'_> {
                 let from = next(partition);
                 let to = ends.get(partition).copied().unwrap_or(from).max(from);
                 let idle = self.buffer.rows_of(partition) == 0 && self.silence.is_idle(partition, self.config.idle_after);
-                Range { topic: partition.0.clone(), partition: partition.1, from, to, idle }
+                let reached = self.buffer.reached(partition, to);
+                Range { topic: partition.0.clone(), partition: partition.1, from, to, idle, reached }
             })
             .collect();
         let passed: i64 = ranges.iter().map(|range| range.to.saturating_sub(range.from)).fold(0, i64::saturating_add);
         let newly_idle = ranges.iter().any(|range| range.idle && !self.state.idle.contains(&range.partition()));
+        let further = |range: &Range| range.reached > self.state.partitions.get(&range.partition()).and_then(|progress| progress.reached);
         let worth = ended
             || self.buffer.rows() > 0
-            || (newly_idle && self.open)
+            || (self.open && (newly_idle || ranges.iter().any(further)))
             || usize::try_from(passed).is_ok_and(|passed| passed >= self.config.epoch_rows_max);
         let planned_us = self.now.timestamp_micros();
         let ahead_us = i64::try_from(self.config.ahead_max.as_micros()).unwrap_or(i64::MAX);

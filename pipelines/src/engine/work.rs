@@ -24,7 +24,7 @@ use crate::engine::store::{ChunkId, Store, Tag};
 use crate::engine::{buffer, ids, latch};
 use crate::job::Job;
 use crate::output::{EpochOutput, moment};
-use crate::sql::flow::{StepKind, Window};
+use crate::sql::flow::{Stage, StepKind, Window};
 use crate::sql::plan;
 use crate::sql::tables::{Latch, Source, Target};
 
@@ -97,6 +97,15 @@ impl Worker {
         Ok(Worker { job, session, sources, steps, last, lanes: lanes.max(1) })
     }
 
+    pub(crate) fn session(&self) -> &SessionState {
+        &self.session
+    }
+
+    /// One more stage over the sources.
+    pub(crate) fn stage(&self, stage: &Stage) -> Result<StagePlan> {
+        StagePlan::new(stage, &self.job.flow().feeds, &self.session)
+    }
+
     /// Takes the chunks of an earlier run over.
     pub(crate) async fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>, store: &mut Store) -> Result<()> {
         let mut by_step: Vec<Vec<(ChunkId, Tag, usize)>> = vec![Vec::new(); self.steps.len()];
@@ -133,6 +142,12 @@ impl Worker {
             self.ingest(feed, plan, rows, &mut state, &mut feeds, &mut late).await?;
         }
         late.sort_by(|a: &LateRow, b: &LateRow| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
+        if let Some((slice, of)) = self.job.sliced() {
+            late.retain(|row| !row.reason.is_of_the_record() || row.offset.rem_euclid(i64::from(of)) == i64::from(slice));
+        }
+        for range in &plan.ranges {
+            range.reached.into_iter().for_each(|reached| state.reach(&range.topic, range.partition, reached));
+        }
         self.advance(plan, &mut state);
         for step in &mut self.steps {
             let started = std::time::Instant::now();
@@ -184,7 +199,7 @@ impl Worker {
     }
 
     /// Decodes the rows of a source and sorts out the late ones, each lane a part of them.
-    async fn ingest(&self, feed: usize, plan: &Plan, rows: &[RecordBatch], state: &mut State, feeds: &mut Feeds, late: &mut Vec<LateRow>) -> Result<()> {
+    pub(crate) async fn ingest(&self, feed: usize, plan: &Plan, rows: &[RecordBatch], state: &mut State, feeds: &mut Feeds, late: &mut Vec<LateRow>) -> Result<()> {
         let work = &self.sources[feed];
         let Some(rows) = self.rows_of(&self.job.tables().sources[feed], rows)? else { return Ok(()) };
         let lane_rows = rows.num_rows().div_ceil(self.lanes);
@@ -345,3 +360,10 @@ fn unusable(plan: &Plan, time: Option<i64>) -> Option<Reason> {
     }
 }
 
+
+/// The bronze columns that a job may read.
+pub(crate) fn bronze_columns(rows: &RecordBatch) -> Vec<usize> {
+    let envelope = ["kafka_time", "key", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "recorded_time"];
+    let names = ["topic", "partition", "offset", "data"].into_iter().chain(envelope);
+    names.filter_map(|name| rows.schema().index_of(name).ok()).collect()
+}

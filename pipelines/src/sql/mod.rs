@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod refuse;
 pub(crate) mod rewrite;
 pub(crate) mod script;
+pub(crate) mod spread;
 pub(crate) mod tables;
 pub(crate) mod types;
 pub(crate) mod window_call;
