@@ -8,12 +8,18 @@ pub struct Filter {
     topics: BTreeSet<String>,
     prefixes: Vec<String>,
     except: Vec<String>,
+    partition: Option<i32>,
 }
 
 impl Filter {
     /// These topics.
     pub fn topics(topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { topics: topics.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// One partition of a topic.
+    pub fn partition(topic: impl Into<String>, partition: i32) -> Self {
+        Self { partition: Some(partition), ..Self::topics([topic]) }
     }
 
     /// Topics whose names begin so, such as `alert.`.
@@ -44,7 +50,12 @@ impl Filter {
         self
     }
 
-    /// Whether a topic is wanted.
+    /// Whether a partition of a topic that is wanted is.
+    pub fn wants(&self, partition: i32) -> bool {
+        self.partition.is_none_or(|only| only == partition)
+    }
+
+    /// Whether a topic is wanted, or some of its partitions are.
     pub fn matches(&self, topic: &str) -> bool {
         let begins = |prefix: &String| topic.starts_with(prefix.as_str());
         !topic.starts_with("__")
@@ -68,5 +79,7 @@ mod tests {
         assert!(Filter::all().matches("raw.sensor"));
         assert!(!Filter::all().matches("__consumer_offsets"));
         assert!(!Filter::default().matches("raw.sensor"));
+        let second = Filter::partition("raw.sensor", 1);
+        assert!(second.matches("raw.sensor") && second.wants(1) && !second.wants(0) && Filter::all().wants(0));
     }
 }

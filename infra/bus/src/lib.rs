@@ -11,7 +11,7 @@
 //!
 //! *Reading.* A [`Tap`] is one consumer for the whole process. [`Tap::reader`] gives a [`TapReader`], which gets
 //! [`Chunk`]s: consecutive records of a partition as Arrow rows, see [`bronze_schema`]. Positions belong to the readers.
-//! A [`GroupConsumer`] spreads partitions over processes as Kafka's own clients do.
+//! A [`Member`] of a consumer group is told which partitions are its own, and reads them through a tap.
 //!
 //! *Once.* A [`DedupIndex`] knows the first position of each event by `source` and `id`: a fold over the log.
 //!
@@ -36,8 +36,8 @@ mod dedup;
 mod error;
 mod filter;
 mod floor;
-mod group;
 pub mod limits;
+mod member;
 mod producer;
 mod tap;
 
@@ -48,6 +48,6 @@ pub use dedup::{DedupConfig, DedupIndex, DedupStats, Reservation, Reserved, Wind
 pub use error::BusError;
 pub use filter::Filter;
 pub use floor::{Floor, consume_each, consume_floor, cpu_time};
-pub use group::{GroupConsumer, GroupRecord};
+pub use member::{Change, HandOver, Member};
 pub use producer::{Outgoing, Producer, ProducerConfig};
 pub use tap::{ReaderLag, Tap, TapConfig, TapReader};

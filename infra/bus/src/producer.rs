@@ -124,7 +124,7 @@ impl Producer {
         let this = self.clone();
         let units = this.units_of(record);
         let early = match Arc::clone(&this.shared.room).try_acquire_many_owned(units) {
-            Ok(room) => Some(this.send_one(topic, record, timestamp_ms, room)),
+            Ok(room) => Some(this.send_one(topic, None, record, timestamp_ms, room)),
             Err(_) => None,
         };
         let late = early.is_none().then(|| record.clone());
@@ -134,7 +134,7 @@ impl Producer {
                 (Some(answer), _) => answer?,
                 (None, Some(record)) => {
                     let room = this.room(units).await?;
-                    this.send_one(&topic, &record, timestamp_ms, room)?
+                    this.send_one(&topic, None, &record, timestamp_ms, room)?
                 }
                 (None, None) => return Err(BusError::Stopped("producer")),
             };
@@ -143,6 +143,21 @@ impl Producer {
                 Ok(Err(error)) => Err(this.not_taken(&topic, error, 0)),
                 Err(_) => Err(BusError::Stopped("producer")),
             }
+        }
+    }
+
+    /// Sends a record to a partition of the sender's choice, and waits until all replicas have it. Calls that are polled one
+    /// after the other are in that order.
+    ///
+    /// # Errors
+    /// When it was not taken.
+    pub async fn send_to(&self, topic: &str, partition: i32, record: &KafkaRecord) -> Result<Position, BusError> {
+        let room = self.room(self.units_of(record)).await?;
+        let answer = self.send_one(topic, Some(partition), record, None, room)?;
+        match answer.await {
+            Ok(Ok((partition, offset))) => Ok(Position { topic: topic.to_owned(), partition, offset }),
+            Ok(Err(error)) => Err(self.not_taken(topic, error, size(record))),
+            Err(_) => Err(BusError::Stopped("producer")),
         }
     }
 
@@ -156,7 +171,7 @@ impl Producer {
         for (index, outgoing) in records.iter().enumerate() {
             let room = self.room(self.units_of(outgoing.record)).await?;
             let delivery = Delivery::Many { many: Arc::clone(&many), index, _room: room };
-            if let Err(error) = self.enqueue(outgoing.topic, outgoing.record, outgoing.timestamp_ms, delivery) {
+            if let Err(error) = self.enqueue(outgoing.topic, None, outgoing.record, outgoing.timestamp_ms, delivery) {
                 many.set(index, Err(error));
             }
         }
@@ -201,17 +216,18 @@ impl Producer {
         u32::try_from(units).unwrap_or(u32::MAX).clamp(1, self.shared.units)
     }
 
-    fn send_one(&self, topic: &str, record: &KafkaRecord, timestamp_ms: Option<i64>, room: OwnedSemaphorePermit) -> Result<Answer, BusError> {
+    fn send_one(&self, topic: &str, partition: Option<i32>, record: &KafkaRecord, timestamp_ms: Option<i64>, room: OwnedSemaphorePermit) -> Result<Answer, BusError> {
         let (told, answer) = oneshot::channel();
         let delivery = Delivery::One { told, _room: room };
-        match self.enqueue(topic, record, timestamp_ms, delivery) {
+        match self.enqueue(topic, partition, record, timestamp_ms, delivery) {
             Ok(()) => Ok(answer),
             Err(error) => Err(self.not_taken(topic, error, size(record))),
         }
     }
 
-    fn enqueue(&self, topic: &str, record: &KafkaRecord, timestamp_ms: Option<i64>, delivery: Delivery) -> Result<(), KafkaError> {
+    fn enqueue(&self, topic: &str, partition: Option<i32>, record: &KafkaRecord, timestamp_ms: Option<i64>, delivery: Delivery) -> Result<(), KafkaError> {
         let mut outgoing = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Box::new(delivery));
+        outgoing.partition = partition;
         outgoing.key = record.key.as_deref();
         outgoing.payload = record.value.as_deref();
         outgoing.timestamp = timestamp_ms;

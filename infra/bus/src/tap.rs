@@ -225,7 +225,7 @@ impl TapReader {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, BusError> {
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, BusError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
         let source = rdkafka::error::KafkaError::ClientCreation(error.to_string());
         BusError::request(format!("start the thread `{name}`"), source)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
-use bus::{Bus, BusConfig, BusError, Filter, GroupConsumer, Outgoing, ProducerConfig, Tap, TapConfig, TopicSpec};
+use bus::{Bus, BusConfig, BusError, Change, Filter, Member, Outgoing, ProducerConfig, Tap, TapConfig, TopicSpec};
 use bytes::Bytes;
 use common::{PATIENCE, Peer, event, ids, kafka_jars, read, run, runs, texts, topic, unique};
 use schemas::event::KafkaRecord;
@@ -371,52 +371,71 @@ async fn a_topic_made_anew_is_read_from_its_beginning(peer: &mut Peer) {
     tap.stop().await;
 }
 
+/// Partitions that belong to a member, as it was told.
+type Own = Arc<std::sync::Mutex<BTreeSet<i32>>>;
+
+async fn member(bus: &Bus, group: &str, topic: &str) -> (Member, Own, tokio::task::JoinHandle<()>) {
+    let (member, mut changes) = Member::join(bus, group, &[topic], Duration::from_secs(6)).unwrap();
+    let own = Own::default();
+    let told = Arc::clone(&own);
+    let listening = tokio::spawn(async move {
+        while let Some(change) = changes.recv().await {
+            let mut own = told.lock().unwrap();
+            match change {
+                Change::Gained(partitions) => own.extend(partitions.into_iter().map(|(_, partition)| partition)),
+                Change::Lost(over) => own.retain(|partition| !over.partitions.iter().any(|(_, lost)| lost == partition)),
+            }
+        }
+    });
+    (member, own, listening)
+}
+
 async fn groups_share_partitions(peer: &mut Peer) {
     let bus = peer.bus().await;
     let topic = topic(&bus, "groups", 6).await;
     let group = unique("group");
-    write(&bus, &topic, 0..3000).await;
-    let seen = Arc::new(tokio::sync::Mutex::new(BTreeSet::<u64>::new()));
+    write(&bus, &topic, 0..600).await;
     let mut members = Vec::new();
-    for member in 0..3u64 {
-        let consumer = Arc::new(GroupConsumer::join(&bus, &group, &[&topic]).unwrap());
-        let (seen, reading) = (Arc::clone(&seen), Arc::clone(&consumer));
-        let task = tokio::spawn(async move {
-            let mut count = 0;
-            loop {
-                // A rebalance may refuse a read or a commit; what is not committed comes again.
-                let Ok(record) = reading.recv().await else { continue };
-                let id = record.record.headers.iter().find(|(name, _)| name == "ce_id").and_then(|(_, value)| value.clone()).unwrap();
-                seen.lock().await.insert(std::str::from_utf8(&id).unwrap().parse().unwrap());
-                count += 1;
-                if count % 100 == 0 {
-                    let _ = reading.commit().await;
-                }
-            }
-        });
-        members.push((consumer, task));
-        // Each new member takes some partitions over; none stands in two hands for long.
-        wait(|| members.iter().map(|(consumer, _)| consumer.assignment()).filter(|mine| !mine.is_empty()).count() == members.len()).await;
-        let places: Vec<(String, i32)> = members.iter().flat_map(|(consumer, _)| consumer.assignment()).collect();
-        assert!(places.iter().collect::<BTreeSet<_>>().len() <= 6, "member {member}: {places:?}");
+    let shared = |members: &[(Member, Own, tokio::task::JoinHandle<()>)]| {
+        let own: Vec<BTreeSet<i32>> = members.iter().map(|(_, own, _)| own.lock().unwrap().clone()).collect();
+        let count: usize = own.iter().map(BTreeSet::len).sum();
+        let all: BTreeSet<i32> = own.iter().flatten().copied().collect();
+        // Each partition belongs to one of them, and each of them has some.
+        count == 6 && all.len() == 6 && own.iter().all(|own| !own.is_empty())
+    };
+    for _ in 0..3 {
+        members.push(member(&bus, &group, &topic).await);
+        wait(|| shared(&members)).await;
     }
-    write(&bus, &topic, 3000..6000).await;
-    let all = |seen: &BTreeSet<u64>| seen.len() == 6000;
-    while !all(&*seen.lock().await) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let places: Vec<(String, i32)> = (0..6).map(|partition| (topic.clone(), partition)).collect();
+    assert_eq!(members[0].0.committed(&places).await.unwrap(), BTreeMap::new());
+    let mine: Vec<i32> = members[1].1.lock().unwrap().iter().copied().collect();
+    members[1].0.commit(mine.iter().map(|partition| ((topic.clone(), *partition), 7)).collect()).await.unwrap();
+    let committed = members[0].0.committed(&places).await.unwrap();
+    assert_eq!(committed, mine.iter().map(|partition| ((topic.clone(), *partition), 7)).collect());
     // One goes away; the others take its partitions over.
-    let (consumer, task) = members.remove(0);
-    task.abort();
-    let _ = task.await;
-    tokio::task::spawn_blocking(move || drop(consumer)).await.unwrap();
-    wait(|| members.iter().map(|(consumer, _)| consumer.assignment().len()).sum::<usize>() == 6).await;
-    write(&bus, &topic, 6000..6600).await;
-    while seen.lock().await.len() < 6600 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let (gone, _, listening) = members.remove(0);
+    listening.abort();
+    gone.leave().await;
+    wait(|| shared(&members)).await;
+    // A reader of one partition gets that and no other.
+    let tap = Tap::start(bus.clone(), TapConfig::default()).unwrap();
+    let (_, high) = bus.watermarks(&topic).await.unwrap()[&2];
+    let mut reader = tap.reader("test", Filter::partition(&topic, 2), BTreeMap::new()).unwrap();
+    let mut seen = 0;
+    while seen < high {
+        let chunk = reader.recv().await.unwrap();
+        assert_eq!(chunk.partition, 2);
+        seen = chunk.next_offset;
     }
-    for (_, task) in &members {
-        task.abort();
+    tap.stop().await;
+    // What is sent to a partition of the sender's choice stands there.
+    let record = schemas::event::KafkaRecord { key: None, headers: Vec::new(), value: Some("here".into()) };
+    let sent = bus.producer().unwrap().send_to(&topic, 5, &record).await.unwrap();
+    assert_eq!((sent.topic.as_str(), sent.partition), (topic.as_str(), 5));
+    for (member, _, listening) in members {
+        listening.abort();
+        member.leave().await;
     }
 }
 

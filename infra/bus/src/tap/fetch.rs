@@ -256,11 +256,16 @@ impl Fetch {
         let mut leave = TopicPartitionList::new();
         let mut join = TopicPartitionList::new();
         for (topic, partitions) in &self.topics {
-            let ids: Vec<u64> = self.readers.iter().filter(|(_, reader)| reader.filter.matches(topic)).map(|(id, _)| *id).collect();
-            if ids.is_empty() && !self.places.contains_key(topic.as_str()) {
+            let wanting: Vec<(u64, &Filter)> =
+                self.readers.iter().filter(|(_, reader)| reader.filter.matches(topic)).map(|(id, reader)| (*id, &reader.filter)).collect();
+            if wanting.is_empty() && !self.places.contains_key(topic.as_str()) {
                 continue;
             }
             for partition in 0..*partitions {
+                let ids: Vec<u64> = wanting.iter().filter(|(_, filter)| filter.wants(partition)).map(|(id, _)| *id).collect();
+                if ids.is_empty() && !has_place(&self.places, topic, partition) {
+                    continue;
+                }
                 let index = place(&mut self.places, &mut self.lanes, topic, partition);
                 let Some(lane) = self.lanes[index].as_mut() else { continue };
                 let was_read = !lane.readers.is_empty();
@@ -394,6 +399,11 @@ impl Fetch {
         lags.sort_by(|a, b| (&a.reader, &a.topic, a.partition).cmp(&(&b.reader, &b.topic, b.partition)));
         lags
     }
+}
+
+fn has_place(places: &HashMap<Arc<str>, Vec<Option<usize>>>, topic: &str, partition: i32) -> bool {
+    let slot = usize::try_from(partition).unwrap_or_default();
+    places.get(topic).and_then(|slots| slots.get(slot)).is_some_and(Option::is_some)
 }
 
 /// The lane of a partition, made if need be.
