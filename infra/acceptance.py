@@ -6,6 +6,7 @@ Each check prints one line; the last line counts them. A check whose tool is mis
 import datetime
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -567,7 +568,102 @@ def alone(brain, root):
     check("--from without --dry is wrong usage", run("--from", at(60)).returncode == 2)
 
 
-PARTS = (("demo", demo), ("jobs", jobs), ("doors", doors), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
+SENSORS = """name = "gauges"
+title = { zh = "测站", en = "gauges" }
+source = "acceptance/gauges"
+timezone = "UTC"
+order = "file"
+[[event]]
+type = "sensor.observation"
+id = "{station}-{at}"
+time = "at"
+[event.data]
+datastream = { template = "{station}/level" }
+station = "station"
+result = { column = "value", as = "float" }
+"""
+
+
+def sums_job(table, run):
+    return f"""-- Sums up readings by station. It is here to be shared.
+CREATE TABLE readings (station TEXT, result DOUBLE, ts TIMESTAMP METADATA FROM 'ce_time', WATERMARK FOR ts AS ts - INTERVAL '5 seconds')
+WITH (connector = 'kafka', topic = 'raw.sensor', 'event.type' = 'io.citybrain.sensor.observation.v1');
+CREATE TABLE out WITH (connector = 'delta', path = 'gold.{table}');
+INSERT INTO out SELECT w.span['start'] AS start, w.station, w.n, w.total
+FROM (SELECT tumble(ts, INTERVAL '10 seconds') AS span, station, count(*) AS n, sum(result) AS total
+      FROM readings WHERE station LIKE '{run}-%' GROUP BY tumble(ts, INTERVAL '10 seconds'), station) w"""
+
+
+def shared(root):
+    """One job in three processes that are killed and replaced while readings come, on both brokers."""
+    folders = {name: os.path.join(root, name) for name in ("brain", "embedded", "apache")}
+    for folder in folders.values():
+        os.makedirs(folder)
+    brain = Brain(folders["brain"])
+    brain.start()
+    try:
+        share(brain, brain.kafka, "embedded broker", folders["embedded"], lambda path: brain.call("import", "--mapping", *path))
+    finally:
+        brain.stop()
+    servers = os.environ.get("CITYBRAIN_TEST_KAFKA", "")
+    if not servers:
+        record("skipped", "a shared job on Apache Kafka", "CITYBRAIN_TEST_KAFKA names none")
+        return
+    lander = Brain(folders["apache"])
+    share(lander, servers, "Apache Kafka", os.path.join(folders["apache"], "shared"), lambda path: lander.call("--kafka", servers, "import", "--mapping", *path))
+
+
+def share(brain, servers, where, root, put_in):
+    os.makedirs(root, exist_ok=True)
+    random.seed(4)
+    run, home = f"r{int(time.time())}", Brain(root)
+    mapping = put(os.path.join(root, "gauges.toml"), SENSORS)
+    file = put(os.path.join(root, "sums.sql"), sums_job("sums", run))
+    start = lambda: subprocess.Popen(home.command("--kafka", servers, "job", "run", file, "--shared", "--slices", "6"),
+                                     stdout=subprocess.DEVNULL, stderr=open(os.path.join(root, "stderr.log"), "a"))
+
+    def readings(begin, end):
+        path = os.path.join(root, f"{begin}.csv")
+        with open(path, "w") as out:
+            out.write("at,station,value\n")
+            out.writelines(f"{at(second)},{run}-{station},{random.randrange(1000) / 8}\n" for second in range(begin, end) for station in STATIONS)
+        done = put_in((mapping, path))
+        assert done.returncode == 0, done.stderr[-500:]
+
+    readings(0, 100)
+    processes = [start() for _ in range(3)]
+    try:
+        for begin in range(100, 1000, 100):
+            readings(begin, begin + 100)
+            time.sleep(2)
+            if begin % 200 == 100:
+                victim = processes.pop(random.randrange(len(processes)))
+                victim.kill()
+                victim.wait()
+                processes.append(start())
+        single = home.call("--kafka", servers, "job", "run", put(os.path.join(root, "single.sql"), sums_job("single", run)), "--until-caught-up")
+        check(f"{where}: one process alone", single.returncode == 0, single.stderr[-400:])
+        rows = lambda table: home.sql(f"SELECT * FROM gold.{table} ORDER BY start, station")
+        expected = rows("single")
+        there = wait_for(lambda: len(rows("sums")) >= len(expected), 90)
+        given = rows("sums")
+        check(f"{where}: three processes, five of them killed, give what one gives", there and given == expected and len(given) == 99 * 12,
+              f"{len(given)} rows, expected {len(expected)}; missing {[row for row in expected if row not in given][:3]}; "
+              f"more {[row for row in given if row not in expected][:3]}")
+        late = home.sql("SELECT count(*) AS n FROM ops.late_event WHERE job = 'sums'") if "late_event" in home.call("sql", "SHOW TABLES").stdout else [{"n": 0}]
+        check(f"{where}: nothing was taken for late", late[0]["n"] == 0, str(late))
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+        ended = [process.wait(timeout=60) for process in processes]
+        check(f"{where}: Ctrl-C ends them in order", ended == [0, 0, 0], f"{ended} " + open(os.path.join(root, "stderr.log")).read()[-600:])
+        reset = home.call("--kafka", servers, "job", "reset", "sums", "--yes")
+        check(f"{where}: a shared job is reset like any other", reset.returncode == 0 and not os.path.exists(os.path.join(home.home, "jobs", "sums.parts")), reset.stderr[-400:])
+    finally:
+        for process in processes:
+            process.kill()
+
+
+PARTS = (("demo", demo), ("jobs", jobs), ("shared", shared), ("doors", doors), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
 
 
 def main():

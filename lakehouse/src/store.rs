@@ -243,6 +243,20 @@ impl Lake {
         Ok(positions)
     }
 
+    /// Takes in what other processes have committed to a table, so that their positions are known here.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn refresh(&self, table: &TableName) -> Result<(), LakeError> {
+        if !self.exists(table) {
+            return Ok(());
+        }
+        let open = self.opened(table).await?;
+        let mut open = open.lock().await;
+        open.positions.clear();
+        open.table.update_state().await.map_err(|source| LakeError::Table { what: "read", table: table.to_string(), source: Box::new(source) })
+    }
+
     /// Runs `work` on the table's handle while no append goes on in this process.
     pub(crate) async fn with_table<T, F>(&self, table: &TableName, work: F) -> Result<T, LakeError>
     where

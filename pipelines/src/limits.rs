@@ -9,6 +9,9 @@ pub const BUFFER_ROWS_MAX: usize = 524_288;
 /// Bytes waiting for an epoch before `push` answers `Full`.
 pub const BUFFER_BYTES_MAX: usize = 256 << 20;
 
+/// Chunks of a partition that wait, with or without rows, before an epoch is worth its while for them alone.
+pub const BUFFER_CHUNKS_MAX: usize = 4_096;
+
 /// Bytes of state that a job keeps in memory; what is more is read back from its files when it is needed.
 pub const STATE_MEMORY_MAX: usize = 128 << 20;
 

@@ -215,6 +215,11 @@ Without a brain, or with --until-caught-up, the job runs alone in this process: 
 positions stay in <home>/jobs/<name>, so the next run goes on from there. --until-caught-up stops when everything is
 read and committed that was there at the start.
 
+With --shared the job is one of several processes that share it by a consumer group: partitions of its topics, and slices
+of its state where it has one, spread over those that live. They need a Kafka that all of them reach and one home, which
+may be a folder on the network. Rows go from partitions to slices by the topic job.<name>.<life>.slices. What one process
+leaves, another goes on with; nothing is lost or counted twice.
+
 With --dry it prints what the job would give on what has been between --from and --to (by event time, from the tables
 of the lake; of another Kafka by the time of its records), and writes nothing.
 
@@ -239,6 +244,12 @@ pub struct JobRunArgs {
     /// Print what the job would give, and write nothing / 只打印，不写入
     #[arg(long)]
     pub dry: bool,
+    /// Share the job with every other process that runs it so on the same Kafka and home / 与其他进程共同运行同一作业
+    #[arg(long, conflicts_with_all = ["dry", "until_caught_up", "drop_state"])]
+    pub shared: bool,
+    /// Into how many slices a shared job is cut when it is shared for the first time / 首次共享时的分片数
+    #[arg(long, requires = "shared", value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub slices: u32,
     /// From this time on (RFC 3339)
     #[arg(long, requires = "dry", value_name = "TIME")]
     pub from: Option<String>,

@@ -3,7 +3,7 @@
 //! [`catalog`] says which jobs there are, [`decide`] what is to be done about them, [`manager`] does it while the brain
 //! runs. [`work`] is one job at work: from its source through the engine (the crate `pipelines`) to its sink; [`io`] and
 //! [`sinks`] are its two ends, [`figures`] its numbers, [`record`] what is remembered of it beside its state.
-//! [`standalone`] runs one job without a brain, [`dry`] over what has been, [`control`] changes which jobs run, and
+//! [`standalone`] runs one job without a brain, [`shared`] one job in several processes, [`dry`] over what has been, [`control`] changes which jobs run, and
 //! [`show`] tells about them.
 
 mod catalog;
@@ -15,6 +15,7 @@ mod io;
 mod load;
 mod manager;
 mod record;
+mod shared;
 mod show;
 mod sinks;
 mod standalone;
@@ -80,6 +81,7 @@ async fn run(context: &Invocation, args: JobRunArgs) -> Result<Ended> {
     let job = control::find(&home, &args.file)?;
     match home.running() {
         _ if args.dry => dry::run(context, &home, job, &args).await,
+        _ if args.shared => shared::run(context, &home, job, &args).await,
         Some(running) if !args.until_caught_up => control::deploy(context, &home, &running, &job, &args).await,
         Some(_) | None => standalone::run(context, &home, job, &args).await,
     }

@@ -36,6 +36,11 @@ impl Buffer {
         self.bytes
     }
 
+    /// Chunks of the partition that has the most.
+    pub(crate) fn chunks(&self) -> usize {
+        self.queues.values().map(|queue| queue.chunks.len()).max().unwrap_or(0)
+    }
+
     pub(crate) fn partitions(&self) -> impl Iterator<Item = &Partition> {
         self.queues.keys()
     }

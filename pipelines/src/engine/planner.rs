@@ -9,6 +9,7 @@ use crate::config::RunnerConfig;
 use crate::engine::buffer::Buffer;
 use crate::engine::epoch::{Plan, Range};
 use crate::engine::state::{END_US, Partition, State};
+use crate::limits::BUFFER_CHUNKS_MAX;
 
 /// How long each partition has been silent while somebody was listening.
 ///
@@ -73,6 +74,7 @@ impl Facts<'_> {
         let further = |range: &Range| range.reached > self.state.partitions.get(&range.partition()).and_then(|progress| progress.reached);
         let worth = ended
             || self.buffer.rows() > 0
+            || self.buffer.chunks() >= BUFFER_CHUNKS_MAX
             || (self.open && (newly_idle || ranges.iter().any(further)))
             || usize::try_from(passed).is_ok_and(|passed| passed >= self.config.epoch_rows_max);
         let planned_us = self.now.timestamp_micros();

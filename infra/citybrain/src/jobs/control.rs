@@ -170,7 +170,8 @@ pub async fn stand(context: &Invocation, name: &str, still: bool) -> Result<Ende
 /// `job reset NAME`: drops state and positions.
 pub async fn reset(context: &Invocation, name: &str, yes: bool) -> Result<Ended> {
     let home = context.home()?;
-    let is_known = Catalog::new(&home).look()?.contains_key(name) || record::state_dir(&home, name).exists();
+    let has_state = record::state_dir(&home, name).exists() || record::parts_dir(&home, name).exists();
+    let is_known = Catalog::new(&home).look()?.contains_key(name) || has_state;
     if !is_known {
         bail!("there is no job {name}, and no state of one");
     }

@@ -137,6 +137,8 @@ pub async fn sink(job: &Job, bus: &Bus, lake: &Lake, app_id: &str, commit_every:
                 Location::Path(path) => outside(&path).await?,
             };
             lake.create(&table, job.output_schema()).await?;
+            // Another process may have worked this job, or this part of it, before.
+            lake.refresh(&table).await?;
             (JobSink::Delta(DeltaSink { lake, table, app_id: app_id.to_owned() }), commit_every)
         }
         Target::Filesystem { path, format } => (JobSink::Files(FileSink::open(local(&path), app_id, format)?), commit_every),
@@ -168,7 +170,10 @@ pub struct Source {
     name: String,
     filter: Filter,
     tap: Arc<Tap>,
+    /// Whether others read from its tap, and it should rather leave than hold them up.
     shared: bool,
+    /// Whether the tap ends with it.
+    owns_tap: bool,
     reader: Option<TapReader>,
 }
 
@@ -184,7 +189,17 @@ impl Source {
             None => (Arc::new(Tap::start(bus.clone(), TapConfig::default())?), false),
         };
         let reader = Some(tap.reader(&name, filter.clone(), start)?);
-        Ok(Source { bus: bus.clone(), name, filter, tap, shared, reader })
+        Ok(Source { bus: bus.clone(), name, filter, tap, shared, owns_tap: !shared, reader })
+    }
+
+    /// A reader of one partition, on a tap whose other readers it does not hold up by being slow.
+    ///
+    /// # Errors
+    /// When the tap was stopped.
+    pub fn of_partition(bus: &Bus, tap: &Arc<Tap>, job: &str, topic: &str, partition: i32, start: Positions) -> Result<Source> {
+        let (filter, name) = (Filter::partition(topic, partition), format!("job {job} {topic}/{partition}"));
+        let reader = Some(tap.reader(&name, filter.clone(), start)?);
+        Ok(Source { bus: bus.clone(), name, filter, tap: Arc::clone(tap), shared: false, owns_tap: false, reader })
     }
 
     /// The next chunk; never, while it stands aside; nothing when the tap was stopped.
@@ -210,7 +225,7 @@ impl Source {
         if self.shared {
             info!(reader = self.name, "reads on a tap of its own from now on");
             self.reader = None;
-            self.shared = false;
+            (self.shared, self.owns_tap) = (false, true);
         }
     }
 
@@ -246,7 +261,7 @@ impl Source {
     /// Ends the reader, and its tap when it has one of its own.
     pub async fn close(self) {
         drop(self.reader);
-        if !self.shared {
+        if self.owns_tap {
             self.tap.stop().await;
         }
     }

@@ -489,7 +489,7 @@ fn wanted(entry: &Entry) -> Wanted {
 }
 
 /// How long to wait after so many tries in a row.
-fn wait_after(tries: u32) -> Duration {
+pub fn wait_after(tries: u32) -> Duration {
     (RETRY_FIRST * 2_u32.saturating_pow(tries)).min(RETRY_LAST)
 }
 
@@ -499,7 +499,7 @@ fn for_want_of_leave(error: &anyhow::Error) -> bool {
 }
 
 /// Whether another try can help: not when the same rows would fail in the same way, nor when somebody has to mend a file.
-fn can_help(error: &anyhow::Error) -> bool {
+pub fn can_help(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<RunError>() {
         Some(RunError::Io { .. } | RunError::Store { .. } | RunError::Busy { .. } | RunError::Sink { .. }) => true,
         Some(_) => false,

@@ -104,7 +104,21 @@ pub fn drop_state(home: &Home, job: &str, begin: &Positions) -> Result<()> {
     record.begin = by_text(begin);
     // In this order: a crash in between leaves the old epochs under the new name, which harms nobody.
     record.write(home, job)?;
+    let parts = parts_dir(home, job);
+    for state in folders(&parts).iter().flat_map(|life| folders(life)) {
+        Runner::reset(job, &state)?;
+    }
+    match std::fs::remove_dir_all(&parts) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("could not remove {}", parts.display())),
+    }
     Ok(Runner::reset(job, &state_dir(home, job))?)
+}
+
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect()
 }
 
 /// Drops the open windows, and whatever else it keeps, of a job that does not run: its next version reads on where this one, `old`, was.
@@ -128,6 +142,11 @@ pub async fn reached(home: &Home, job: &Job) -> Result<Positions> {
 /// Where a job's state is.
 pub fn state_dir(home: &Home, job: &str) -> PathBuf {
     home.dir("jobs").join(job)
+}
+
+/// Where the states of a job are that several processes share, part by part, by its life.
+pub fn parts_dir(home: &Home, job: &str) -> PathBuf {
+    home.dir("jobs").join(format!("{job}.parts"))
 }
 
 /// Positions by `topic/partition`.

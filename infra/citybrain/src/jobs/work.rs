@@ -1,5 +1,6 @@
 //! One job at work: chunks from its source, epochs through its engine, results to its sink.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use tracing::warn;
 use super::figures::Desk;
 use super::io::{self, Source};
 use super::record::{self, Record};
+use super::shared::Slices;
 use super::sinks::{JobSink, SideTables};
 use crate::home::Home;
 use crate::parts::asked_to_stop;
@@ -53,6 +55,104 @@ pub struct Goal {
     pub close: bool,
     /// How often its sink may refuse in a row.
     pub refusals_max: u32,
+}
+
+/// Which part of a job is worked.
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// One partition of a job that keeps no state, read from this tap.
+    Partition {
+        /// The partition.
+        place: (String, i32),
+        /// Where it is read.
+        tap: Arc<Tap>,
+        /// Where it begins, when its state knows nothing yet.
+        begin: i64,
+    },
+    /// One slice.
+    Slice {
+        /// What it is called.
+        name: String,
+        /// What it reads, when its state knows so much.
+        source: Box<dyn FnOnce(Positions) -> Result<Slices> + Send>,
+    },
+}
+
+impl Part {
+    /// What a part is called: its state and its epochs are its own.
+    fn name(&self) -> Option<String> {
+        match self {
+            Part::Whole => None,
+            Part::Partition { place: (topic, partition), .. } => Some(format!("{topic}-{partition}")),
+            Part::Slice { name, .. } => Some(name.clone()),
+        }
+    }
+}
+
+/// What is pushed at once.
+pub struct Piece {
+    /// Rows of a partition.
+    pub chunk: pipelines::Chunk,
+    /// How far event time has come in it, where somebody else has seen all of its rows.
+    pub reached_us: Option<i64>,
+}
+
+/// What a piece of work reads.
+enum Reads {
+    /// Its topics, or a partition of one.
+    Log(Source),
+    /// Rows that were sent to its slice.
+    Slice(Box<Slices>),
+}
+
+impl Reads {
+    async fn recv(&mut self) -> Option<Arc<Chunk>> {
+        match self {
+            Reads::Log(source) => source.recv().await,
+            Reads::Slice(slices) => slices.recv().await,
+        }
+    }
+
+    fn try_recv(&mut self) -> Option<Arc<Chunk>> {
+        match self {
+            Reads::Log(source) => source.try_recv(),
+            Reads::Slice(slices) => slices.try_recv(),
+        }
+    }
+
+    /// What is to be pushed of a chunk, up to the goal.
+    fn pieces(&mut self, chunk: &Chunk, until: Option<i64>) -> Result<Vec<Piece>> {
+        match self {
+            Reads::Log(_) => Ok(io::chunk(chunk, until).map(|chunk| Piece { chunk, reached_us: None }).into_iter().collect()),
+            Reads::Slice(slices) => slices.pieces(chunk),
+        }
+    }
+
+    /// Records that were not read yet.
+    async fn behind(&self, positions: &Positions) -> i64 {
+        match self {
+            Reads::Log(source) => {
+                let at = |place: &(String, i32)| positions.get(place).copied().unwrap_or(0);
+                source.ends().await.iter().map(|(place, end)| (end - at(place)).max(0)).sum()
+            }
+            Reads::Slice(slices) => slices.behind().await,
+        }
+    }
+
+    fn log(&mut self) -> Option<&mut Source> {
+        match self {
+            Reads::Log(source) => Some(source),
+            Reads::Slice(_) => None,
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Reads::Log(source) => source.close().await,
+            Reads::Slice(slices) => slices.close().await,
+        }
+    }
 }
 
 /// What others hold of a job at work.
@@ -110,7 +210,7 @@ pub struct Work {
     runner: Runner,
     sink: JobSink,
     side: SideTables,
-    source: Source,
+    reads: Reads,
     ends: mpsc::Receiver<oneshot::Sender<()>>,
     handle: Handle,
     /// Least time between two epochs; each epoch of a table is a commit.
@@ -118,8 +218,8 @@ pub struct Work {
     polled: Instant,
     metered: Option<Instant>,
     busy: Duration,
-    /// A chunk for which the runner has no room yet.
-    waiting: Option<pipelines::Chunk>,
+    /// What the runner has no room for yet.
+    waiting: VecDeque<Piece>,
     goal: Option<Goal>,
     /// Where it began, for partitions of which the state knows nothing yet.
     begun: Positions,
@@ -144,16 +244,38 @@ impl Work {
     /// # Errors
     /// When its state cannot be opened, its sink cannot be made or its source is not there.
     pub async fn open(job: Job, home: &Home, tools: &Tools, desk: Desk, progress: Progress, goal: Option<Goal>) -> Result<(Handle, Work)> {
+        Work::open_part(job, home, tools, desk, progress, goal, Part::Whole).await
+    }
+
+    /// The same for a part of a job.
+    ///
+    /// # Errors
+    /// As [`open`](Work::open); also while another process holds this part.
+    pub async fn open_part(job: Job, home: &Home, tools: &Tools, desk: Desk, progress: Progress, goal: Option<Goal>, part: Part) -> Result<(Handle, Work)> {
         let name = job.name().to_owned();
-        let state_dir = record::state_dir(home, &name);
-        let app_id = Record::read(home, &name)?.app_id(&name);
+        let record = Record::read(home, &name)?;
+        let (state_dir, app_id) = match part.name() {
+            None => (record::state_dir(home, &name), record.app_id(&name)),
+            Some(part) => (record::parts_dir(home, &name).join(record.life.to_string()).join(&part), format!("{}/{part}", record.app_id(&name))),
+        };
         let mut runner = Runner::open(job, &state_dir, RunnerConfig { idle_after: idle_after(goal.as_ref()), ..RunnerConfig::default() }).await?;
         let job = runner.job().clone();
         let (sink, every) = io::sink(&job, &tools.sink, &tools.lake, &app_id, tools.commit_every).await?;
-        let start = start(home, &job, &tools.source, runner.positions()).await?;
-        assign(&mut runner, &job, &tools.source, goal.as_ref(), &start).await?;
+        let start = match &part {
+            Part::Whole => start(home, &job, &tools.source, runner.positions()).await?,
+            Part::Partition { place, begin, .. } => [(place.clone(), *begin)].into_iter().chain(runner.positions()).collect(),
+            Part::Slice { .. } => runner.positions(),
+        };
+        match &part {
+            Part::Partition { place, .. } => runner.assign(&place.0, place.1),
+            Part::Whole | Part::Slice { .. } => assign(&mut runner, &job, &tools.source, goal.as_ref(), &start).await?,
+        }
         let side = SideTables::open(&tools.lake, &name, &app_id, state_dir, start.clone()).await?;
-        let source = Source::open(&tools.source, tools.shared.clone(), &name, job.topics(), start.clone())?;
+        let reads = match part {
+            Part::Whole => Reads::Log(Source::open(&tools.source, tools.shared.clone(), &name, job.topics(), start.clone())?),
+            Part::Partition { place, tap, .. } => Reads::Log(Source::of_partition(&tools.source, &tap, &name, &place.0, place.1, start.clone())?),
+            Part::Slice { source, .. } => Reads::Slice(Box::new(source(start.clone())?)),
+        };
         record::ran(home, &job)?;
         progress.set(start.clone());
         let (end, ends) = mpsc::channel(1);
@@ -163,14 +285,14 @@ impl Work {
             runner,
             sink,
             side,
-            source,
+            reads,
             ends,
             handle: handle.clone(),
             every,
             polled: Instant::now(),
             metered: None,
             busy: Duration::from_millis(handle.desk.read().busy_ms),
-            waiting: None,
+            waiting: VecDeque::new(),
             goal,
             begun: start,
             heard: Instant::now(),
@@ -196,7 +318,7 @@ impl Work {
         let saved = if worked.is_ok() { self.runner.save().map_err(anyhow::Error::from) } else { Ok(()) };
         let flushed = self.side.flush().await;
         self.meter().await;
-        self.source.close().await;
+        self.reads.close().await;
         worked.and(saved).and(flushed)
     }
 
@@ -210,21 +332,21 @@ impl Work {
                 biased;
                 () = asked_to_stop(stop) => return Ok(()),
                 () = std::future::ready(()), if done => {}
-                chunk = self.source.recv(), if self.waiting.is_none() => {
+                chunk = self.reads.recv(), if self.waiting.is_empty() => {
                     let Some(chunk) = chunk else { return Ok(()) };
                     self.push(&chunk)?;
                 }
                 Some(answer) = self.ends.recv() => ending = Some(answer),
                 _ = tick.tick() => {}
             }
-            while !done && self.waiting.is_none() && let Some(chunk) = self.source.try_recv() {
+            while !done && self.waiting.is_empty() && let Some(chunk) = self.reads.try_recv() {
                 self.push(&chunk)?;
             }
             let close = ending.is_some() || (done && self.goal.as_ref().is_some_and(|goal| goal.close));
             let full = self.runner.buffered_rows() >= pipelines::limits::EPOCH_ROWS_MAX;
-            if self.waiting.is_some() || done || close || full || self.polled.elapsed() >= self.every {
-                if self.source.falls_behind() {
-                    self.source.step_aside();
+            if !self.waiting.is_empty() || done || close || full || self.polled.elapsed() >= self.every {
+                if let Some(source) = self.reads.log().filter(|source| source.falls_behind()) {
+                    source.step_aside();
                 }
                 if self.epoch(close, stop).await? == Went::Stopped || done {
                     return Ok(());
@@ -243,7 +365,7 @@ impl Work {
     /// Whether everything up to the goal has been taken in.
     async fn has_arrived(&mut self) -> Result<bool> {
         let Some(goal) = &self.goal else { return Ok(false) };
-        if self.waiting.is_some() {
+        if !self.waiting.is_empty() {
             return Ok(false);
         }
         let positions = self.positions();
@@ -255,7 +377,7 @@ impl Work {
             return Ok(false);
         }
         self.heard = Instant::now();
-        if !self.source.is_reachable().await {
+        if let Reads::Log(source) = &self.reads && !source.is_reachable().await {
             return Ok(false);
         }
         warn!(job = self.runner.job().name(), partitions = missing.len(), "no record up to the end that was seen: taken for marks of transactions");
@@ -265,14 +387,22 @@ impl Work {
     fn push(&mut self, chunk: &Chunk) -> Result<()> {
         self.heard = Instant::now();
         let until = self.goal.as_ref().map(|goal| goal.ends.get(&(chunk.topic.to_string(), chunk.partition)).copied().unwrap_or(0));
-        let Some(chunk) = io::chunk(chunk, until) else { return Ok(()) };
-        self.written_us = self.written_us.max(io::written_us(&chunk.rows));
-        self.offer(chunk)
+        for piece in self.reads.pieces(chunk, until)? {
+            self.written_us = self.written_us.max(io::written_us(&piece.chunk.rows));
+            self.offer(piece)?;
+        }
+        Ok(())
     }
 
-    fn offer(&mut self, chunk: pipelines::Chunk) -> Result<()> {
-        if let Push::Full(chunk) = self.runner.push(chunk)? {
-            self.waiting = Some(chunk);
+    fn offer(&mut self, piece: Piece) -> Result<()> {
+        let Piece { chunk, reached_us } = piece;
+        // In their order: what comes later waits behind what waits.
+        let full = match self.waiting.is_empty() {
+            true => self.runner.push_part(chunk, reached_us)?,
+            false => Push::Full(chunk),
+        };
+        if let Push::Full(chunk) = full {
+            self.waiting.push_back(Piece { chunk, reached_us });
         }
         Ok(())
     }
@@ -303,15 +433,21 @@ impl Work {
             if std::mem::take(&mut refusals) > 0 {
                 self.handle.refused(None);
             }
-            if self.source.is_aside() {
+            let positions = self.positions();
+            if let Some(source) = self.reads.log().filter(|source| source.is_aside()) {
+                source.return_to(positions)?;
                 // What waits comes again.
-                self.waiting = None;
-                self.source.return_to(self.positions())?;
+                self.waiting.clear();
             }
-            match self.waiting.take() {
-                Some(chunk) => self.offer(chunk)?,
-                None => break,
+            if self.waiting.is_empty() {
+                break;
             }
+            for piece in std::mem::take(&mut self.waiting) {
+                self.offer(piece)?;
+            }
+        }
+        if let Reads::Slice(slices) = &mut self.reads {
+            slices.done(&self.runner.done()).await;
         }
         self.polled = Instant::now();
         self.handle.progress.set(self.positions());
@@ -327,7 +463,9 @@ impl Work {
         }
         warn!(job, error = format!("{error:#}"), "a job's sink refused; trying again");
         self.handle.refused(Some(format!("{error:#}")));
-        self.source.step_aside();
+        if let Some(source) = self.reads.log() {
+            source.step_aside();
+        }
         self.meter().await;
         tokio::select! {
             () = asked_to_stop(stop) => Ok(Went::Stopped),
@@ -361,10 +499,8 @@ impl Work {
     async fn meter(&mut self) {
         let now = Instant::now();
         self.metered = Some(now);
-        let ends = self.source.ends().await;
         let positions = self.positions();
-        let at = |place: &(String, i32)| positions.get(place).copied().unwrap_or(0);
-        let behind: i64 = ends.iter().map(|(place, end)| (end - at(place)).max(0)).sum();
+        let behind = self.reads.behind(&positions).await;
         let age = self.written_us.map_or(0.0, |written| (chrono::Utc::now().timestamp_micros() - written) as f64 / 1e6);
         let stats = self.runner.stats();
         self.handle.desk.write(|figures| {
