@@ -586,12 +586,12 @@ result = { column = "value", as = "float" }
 
 def sums_job(table, run):
     return f"""-- Sums up readings by station. It is here to be shared.
-CREATE TABLE readings (station TEXT, result DOUBLE, ts TIMESTAMP METADATA FROM 'ce_time', WATERMARK FOR ts AS ts - INTERVAL '5 seconds')
+CREATE TABLE readings (station TEXT, result DOUBLE, ts TIMESTAMP METADATA FROM 'ce_time', WATERMARK FOR ts AS ts - INTERVAL '500 milliseconds')
 WITH (connector = 'kafka', topic = 'raw.sensor', 'event.type' = 'io.citybrain.sensor.observation.v1');
 CREATE TABLE out WITH (connector = 'delta', path = 'gold.{table}');
 INSERT INTO out SELECT w.span['start'] AS start, w.station, w.n, w.total
-FROM (SELECT tumble(ts, INTERVAL '10 seconds') AS span, station, count(*) AS n, sum(result) AS total
-      FROM readings WHERE station LIKE '{run}-%' GROUP BY tumble(ts, INTERVAL '10 seconds'), station) w"""
+FROM (SELECT tumble(ts, INTERVAL '1 second') AS span, station, count(*) AS n, sum(result) AS total
+      FROM readings WHERE station LIKE '{run}-%' GROUP BY tumble(ts, INTERVAL '1 second'), station) w"""
 
 
 def shared(root):
@@ -617,6 +617,9 @@ def share(brain, servers, where, root, put_in):
     os.makedirs(root, exist_ok=True)
     random.seed(4)
     run, home = f"r{int(time.time())}", Brain(root)
+    # Ten readings a second up to now: later than those of any run before on the same Kafka.
+    base = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) - datetime.timedelta(seconds=100)
+    at = lambda tenth: (base + datetime.timedelta(milliseconds=100 * tenth)).isoformat(timespec="milliseconds")
     mapping = put(os.path.join(root, "gauges.toml"), SENSORS)
     file = put(os.path.join(root, "sums.sql"), sums_job("sums", run))
     start = lambda: subprocess.Popen(home.command("--kafka", servers, "job", "run", file, "--shared", "--slices", "6"),

@@ -9,6 +9,7 @@
 mod file;
 mod limits;
 mod query;
+mod views;
 mod words;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 
 pub use file::{GraphError, Level, Name};
 pub use query::{Chain, ChainStep, Link, Owed};
+pub use views::{VIEWS, View};
 pub use words::Sorted;
 
 /// The first data file: an ordinary city.

@@ -97,6 +97,31 @@ impl Lake {
         Ok(frame.execute_stream().await?)
     }
 
+    /// Whether a query finds a table or view of that name.
+    pub fn is_queryable(&self, table: &TableName) -> bool {
+        self.exists(table) || VIEWS.iter().any(|view| view.schema == table.schema && view.name == table.name && view.is_there(self))
+    }
+
+    /// These columns of a table or view, ordered by them, for small ones.
+    ///
+    /// # Errors
+    /// When it lacks a column, or cannot be read.
+    pub async fn ordered(&self, table: &TableName, columns: &[String]) -> Result<Vec<RecordBatch>, LakeError> {
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let columns = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+        match table.schema.as_str() {
+            // A folder that is no lake.
+            "" => {
+                let context = context(self, None)?;
+                let external = |source: deltalake::DeltaTableError| LakeError::Table { what: "open", table: table.to_string(), source: Box::new(source) };
+                let loaded = DeltaTableBuilder::from_url(self.url(table)).map_err(external)?.load().await.map_err(external)?;
+                context.register_table("given", loaded.table_provider().await?)?;
+                Ok(context.sql(&format!("SELECT {columns} FROM given ORDER BY {columns}")).await?.collect().await?)
+            }
+            schema => self.query(&format!("SELECT {columns} FROM {}.{} ORDER BY {columns}", quoted(schema), quoted(&table.name)), None).await,
+        }
+    }
+
     /// All rows of a query, for small results.
     ///
     /// # Errors

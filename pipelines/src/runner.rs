@@ -213,6 +213,12 @@ impl Runner {
         self.assigned.insert((topic.to_owned(), partition));
     }
 
+    /// Says whether a partition rests: then nothing comes from it for now, and the watermark does not wait for it. It is
+    /// awake again when rows of it come. Without that a partition is found to be idle by its silence.
+    pub fn rest(&mut self, topic: &str, partition: i32, rests: bool) {
+        self.silence.rest((topic.to_owned(), partition), rests);
+    }
+
     /// The next offset to push, for each partition that has been read from. After opening this is where to read on.
     pub fn positions(&self) -> Positions {
         let done = self.state.partitions.iter().map(|(partition, progress)| (partition.clone(), progress.next));

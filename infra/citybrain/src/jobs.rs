@@ -11,6 +11,7 @@ mod control;
 mod decide;
 mod dry;
 mod figures;
+mod given;
 mod io;
 mod load;
 mod manager;

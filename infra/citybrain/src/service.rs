@@ -416,7 +416,7 @@ async fn caught_up(bus: &Bus, reading: &Reading, failed: &watch::Receiver<Option
 }
 
 /// The graph of this city: `<home>/city.yaml`, or the one that ships.
-fn graph_text(home: &Home) -> Result<String> {
+pub fn graph_text(home: &Home) -> Result<String> {
     let path = home.dir("city.yaml");
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(text),

@@ -73,10 +73,6 @@ impl Buffer {
         }
     }
 
-    pub(crate) fn has_marks(&self, partition: &Partition) -> bool {
-        self.queues.get(partition).is_some_and(|queue| !queue.marks.is_empty())
-    }
-
     /// How far event time has come before an offset, as far as that was said.
     pub(crate) fn reached(&self, partition: &Partition, offset: i64) -> Option<i64> {
         let marks = &self.queues.get(partition)?.marks;

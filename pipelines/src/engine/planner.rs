@@ -18,6 +18,8 @@ use crate::limits::BUFFER_CHUNKS_MAX;
 #[derive(Debug, Default)]
 pub(crate) struct Silence {
     silent: BTreeMap<Partition, Duration>,
+    /// Partitions of which it was said that nothing will come for now.
+    resting: BTreeSet<Partition>,
     polled: Option<DateTime<Utc>>,
 }
 
@@ -27,15 +29,25 @@ impl Silence {
         self.polled = Some(now);
         for partition in known {
             let silent = self.silent.entry(partition.clone()).or_default();
-            *silent = match buffer.rows_of(partition) > 0 || buffer.has_marks(partition) {
-                true => Duration::ZERO,
-                false => *silent + since.min(idle_after / 4),
+            if buffer.rows_of(partition) > 0 {
+                self.resting.remove(partition);
+            }
+            *silent = match buffer.rows_of(partition) {
+                0 => *silent + since.min(idle_after / 4),
+                _ => Duration::ZERO,
             };
         }
     }
 
+    pub(crate) fn rest(&mut self, partition: Partition, rests: bool) {
+        match rests {
+            true => self.resting.insert(partition),
+            false => self.resting.remove(&partition),
+        };
+    }
+
     fn is_idle(&self, partition: &Partition, idle_after: Duration) -> bool {
-        self.silent.get(partition).is_some_and(|silent| *silent >= idle_after)
+        self.resting.contains(partition) || self.silent.get(partition).is_some_and(|silent| *silent >= idle_after)
     }
 }
 

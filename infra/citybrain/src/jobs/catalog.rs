@@ -10,12 +10,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use pipelines::{BuiltinJob, Job, builtin_jobs};
 
 use crate::home::{Home, write_atomically};
+
+/// How often rows that a job looks up in tables or in the graph are read again. Other rows make another version of the job.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(300);
 
 /// A job as the files say it.
 #[derive(Clone, Debug)]
@@ -47,6 +50,8 @@ type Stamp = (PathBuf, Option<SystemTime>, u64);
 
 struct Parsed {
     stamps: Vec<Stamp>,
+    /// When rows that it looks up in tables or in the graph were read; nothing, when there are none.
+    looked_up: Option<Instant>,
     edition: u64,
     from_file: bool,
     job: Result<Job, String>,
@@ -107,7 +112,7 @@ impl Catalog {
     fn builtin(&mut self, builtin: &BuiltinJob) -> Parsed {
         match self.parsed.remove(builtin.name) {
             Some(parsed) if !parsed.from_file => parsed,
-            Some(_) | None => Parsed { stamps: Vec::new(), edition: self.next(), from_file: false, job: builtin.parse().map_err(|error| error.to_string()) },
+            Some(_) | None => Parsed { stamps: Vec::new(), looked_up: None, edition: self.next(), from_file: false, job: builtin.parse().map_err(|error| error.to_string()) },
         }
     }
 
@@ -119,12 +124,17 @@ impl Catalog {
         let deeper: Vec<PathBuf> = lookups.filter(|(path, _)| path.contains('/')).map(|(path, _)| self.dir.join(path)).collect();
         let stamps = |deeper: &[PathBuf]| -> Vec<Stamp> { [stamp(path)].into_iter().chain(others.iter().cloned()).chain(deeper.iter().map(|path| stamp(path))).collect() };
         let now = stamps(&deeper);
+        let due = |parsed: &Parsed| parsed.looked_up.is_some_and(|at| at.elapsed() >= LOOK_UP_EVERY);
         match known {
-            Some(parsed) if parsed.stamps == now => parsed,
-            Some(_) | None => {
+            Some(parsed) if parsed.stamps == now && !due(&parsed) => parsed,
+            known => {
                 let job = super::load(path, &self.root).map_err(|error| format!("{error:#}"));
+                let looked_up = super::given::looks_up(path).then(Instant::now);
+                if let Some(known) = known.filter(|known| known.stamps == now && same(&known.job, &job)) {
+                    return Parsed { looked_up, ..known };
+                }
                 let below = job.iter().flat_map(Job::lookup_files).filter(|(path, _)| path.contains('/')).map(|(path, _)| self.dir.join(path)).collect::<Vec<_>>();
-                Parsed { stamps: stamps(&below), edition: self.next(), from_file: true, job }
+                Parsed { stamps: stamps(&below), looked_up, edition: self.next(), from_file: true, job }
             }
         }
     }
@@ -150,6 +160,15 @@ impl Catalog {
 /// Whether a job that ships waits until somebody starts it.
 fn waits(name: &str) -> bool {
     builtin_jobs().iter().any(|job| job.name == name && job.waits)
+}
+
+/// Whether another look at the same file found the same.
+fn same(before: &Result<Job, String>, now: &Result<Job, String>) -> bool {
+    match (before, now) {
+        (Ok(before), Ok(now)) => before.digest() == now.digest(),
+        (Err(before), Err(now)) => before == now,
+        _ => false,
+    }
 }
 
 fn stamp(path: &Path) -> Stamp {

@@ -153,7 +153,7 @@ fn local(path: &str) -> &Path {
 }
 
 /// A Delta table in a folder of the user's.
-async fn outside(path: &str) -> Result<(Lake, TableName)> {
+pub async fn outside(path: &str) -> Result<(Lake, TableName)> {
     let path = local(path);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         bail!("{} is no place for a table", path.display());

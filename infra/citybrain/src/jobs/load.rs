@@ -1,4 +1,4 @@
-//! Reads a job file together with what it needs of the home: user-defined functions in `<home>/udfs`.
+//! Reads a job file together with what it needs of the home: rows that it looks up, user-defined functions in `<home>/udfs`.
 
 use std::path::Path;
 
@@ -14,9 +14,10 @@ pub const WORKER: &str = "udf-worker";
 /// A job from its file; `root` is the home's folder.
 ///
 /// # Errors
-/// When the file is wrong, or a function in `<home>/udfs` is; the message says where and what to do.
+/// When the file is wrong, what it looks up is not there, or a function in `<home>/udfs` is; the message says where and what to do.
 pub fn load(path: &Path, root: &Path) -> Result<Job> {
-    with_functions(root, |udfs| Ok(Job::load_with(path, &[], udfs)?))
+    let given = super::given::rows(path, root)?;
+    with_functions(root, |udfs| Ok(Job::load_with(path, &given, udfs)?))
 }
 
 /// Reads a job without functions first: most call none, and functions cost a process. Each job has its own, as the rows

@@ -215,14 +215,17 @@ impl Shop {
                 self.open(job.slice(slice, of), part, desk, stop).await
             }
             Some((topic, of)) => {
-                let start = Positions::from([(place.clone(), self.committed(place).await?)]);
+                let at = self.committed(place).await?;
+                let start = Positions::from([(place.clone(), at)]);
                 let split = Split {
                     splitter: Splitter::new(job, *of)?,
                     source: Source::of_partition(&self.tools.source, &self.tap, &self.name, &place.0, place.1, start)?,
                     member: Arc::clone(&self.member),
                     producer: self.producer.clone(),
                     topic: topic.clone(),
+                    of: *of,
                     place: place.clone(),
+                    at,
                     keys: self.keys.clone(),
                 };
                 split.run(stop).await

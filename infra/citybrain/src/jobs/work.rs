@@ -96,6 +96,8 @@ pub struct Piece {
     pub chunk: pipelines::Chunk,
     /// How far event time has come in it, where somebody else has seen all of its rows.
     pub reached_us: Option<i64>,
+    /// Whether its partition rests after it.
+    pub rests: bool,
 }
 
 /// What a piece of work reads.
@@ -124,7 +126,7 @@ impl Reads {
     /// What is to be pushed of a chunk, up to the goal.
     fn pieces(&mut self, chunk: &Chunk, until: Option<i64>) -> Result<Vec<Piece>> {
         match self {
-            Reads::Log(_) => Ok(io::chunk(chunk, until).map(|chunk| Piece { chunk, reached_us: None }).into_iter().collect()),
+            Reads::Log(_) => Ok(io::chunk(chunk, until).map(|chunk| Piece { chunk, reached_us: None, rests: false }).into_iter().collect()),
             Reads::Slice(slices) => slices.pieces(chunk),
         }
     }
@@ -258,7 +260,7 @@ impl Work {
             None => (record::state_dir(home, &name), record.app_id(&name)),
             Some(part) => (record::parts_dir(home, &name).join(record.life.to_string()).join(&part), format!("{}/{part}", record.app_id(&name))),
         };
-        let mut runner = Runner::open(job, &state_dir, RunnerConfig { idle_after: idle_after(goal.as_ref()), ..RunnerConfig::default() }).await?;
+        let mut runner = Runner::open(job, &state_dir, RunnerConfig { idle_after: idle_after(goal.as_ref(), &part), ..RunnerConfig::default() }).await?;
         let job = runner.job().clone();
         let (sink, every) = io::sink(&job, &tools.sink, &tools.lake, &app_id, tools.commit_every).await?;
         let start = match &part {
@@ -395,14 +397,16 @@ impl Work {
     }
 
     fn offer(&mut self, piece: Piece) -> Result<()> {
-        let Piece { chunk, reached_us } = piece;
+        let Piece { chunk, reached_us, rests } = piece;
+        let (topic, partition) = (Arc::clone(&chunk.topic), chunk.partition);
         // In their order: what comes later waits behind what waits.
         let full = match self.waiting.is_empty() {
             true => self.runner.push_part(chunk, reached_us)?,
             false => Push::Full(chunk),
         };
-        if let Push::Full(chunk) = full {
-            self.waiting.push_back(Piece { chunk, reached_us });
+        match full {
+            Push::Taken => self.runner.rest(&topic, partition, rests),
+            Push::Full(chunk) => self.waiting.push_back(Piece { chunk, reached_us, rests }),
         }
         Ok(())
     }
@@ -535,14 +539,16 @@ async fn start(home: &Home, job: &Job, bus: &Bus, known: Positions) -> Result<Po
     Ok(start)
 }
 
-/// With a goal, silence says nothing: what was there is read as fast as it comes.
-fn idle_after(goal: Option<&Goal>) -> Duration {
-    const DAY: Duration = Duration::from_secs(86_400);
-    if goal.is_some() { DAY } else { RunnerConfig::default().idle_after }
+/// With a goal, silence says nothing: what was there is read as fast as it comes. A slice is told when a partition rests.
+fn idle_after(goal: Option<&Goal>, part: &Part) -> Duration {
+    match (goal, part) {
+        (None, Part::Whole | Part::Partition { .. }) => RunnerConfig::default().idle_after,
+        (Some(_), _) | (None, Part::Slice { .. }) => Duration::MAX,
+    }
 }
 
 /// Announces the partitions of a job's topics: one that nobody knows would let the watermark run ahead of what is in it.
-/// With a goal, those without news are left out, so that nobody waits for what will not come.
+/// With a goal, those without news rest, so that nobody waits for what will not come.
 async fn assign(runner: &mut Runner, job: &Job, bus: &Bus, goal: Option<&Goal>, start: &Positions) -> Result<()> {
     let topics = bus.topics().await.context("could not list the topics")?;
     for topic in job.topics() {
@@ -553,8 +559,9 @@ async fn assign(runner: &mut Runner, job: &Job, bus: &Bus, goal: Option<&Goal>, 
         for partition in 0..partitions {
             let place = (topic.clone(), partition);
             let news = goal.is_none_or(|goal| goal.ends.get(&place).copied().unwrap_or(0) > start.get(&place).copied().unwrap_or(0));
-            if news {
-                runner.assign(topic, partition);
+            match news {
+                true => runner.assign(topic, partition),
+                false => runner.rest(topic, partition, true),
             }
         }
     }

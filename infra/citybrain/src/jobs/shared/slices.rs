@@ -65,11 +65,11 @@ impl Slices {
                 );
             }
             self.passed.push_back((record.offset + 1, place.clone(), cover.next));
-            if seen.is_none_or(|seen| seen < cover.next) {
+            if seen.is_none_or(|seen| seen < cover.next || (cover.rests && seen == cover.next)) {
                 self.seen.insert(place, cover.next);
                 let rows = rows.unwrap_or_else(|| RecordBatch::new_empty(pipelines::bronze_schema()));
                 let chunk = pipelines::Chunk { topic: cover.topic.into(), partition: cover.partition, first_offset: cover.from, next_offset: cover.next, rows };
-                pieces.push(Piece { chunk, reached_us: cover.reached_us });
+                pieces.push(Piece { chunk, reached_us: cover.reached_us, rests: cover.rests });
             }
         }
         Ok(pieces)

@@ -10,7 +10,7 @@ use anyhow::Result;
 use arrow::array::RecordBatch;
 use bus::{Chunk, Member, Producer};
 use futures::future::try_join_all;
-use pipelines::Splitter;
+use pipelines::{RunnerConfig, Splitter};
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -38,8 +38,12 @@ pub struct Split {
     pub producer: Producer,
     /// The topic of slices, with a partition for each.
     pub topic: String,
+    /// How many there are.
+    pub of: u32,
     /// The partition: its topic and number.
     pub place: (String, i32),
+    /// Where it was read up to.
+    pub at: i64,
     /// By what rows are sliced.
     pub keys: String,
 }
@@ -69,15 +73,18 @@ impl Split {
         let mut waiting: Option<Waiting> = None;
         let mut sent: Option<i64> = None;
         let mut committed = Instant::now();
+        let mut heard = Instant::now();
+        let rests_after = RunnerConfig::default().idle_after;
         loop {
             let due = waiting.as_ref().map(|waiting| waiting.since + LINGER);
-            let idle = committed + COMMIT_EVERY;
+            let idle = if sent.is_some() { committed + COMMIT_EVERY } else { heard + rests_after };
             let stopped = tokio::select! {
                 biased;
                 () = asked_to_stop(stop) => true,
-                () = tokio::time::sleep_until(due.unwrap_or(idle).into()), if due.is_some() || sent.is_some() => false,
+                () = tokio::time::sleep_until(due.unwrap_or(idle).into()) => false,
                 chunk = self.source.recv() => match chunk {
                     Some(chunk) => {
+                        heard = Instant::now();
                         self.take(&chunk, &mut waiting).await?;
                         false
                     }
@@ -88,6 +95,10 @@ impl Split {
             if full && let Some(waiting) = waiting.take() {
                 sent = Some(waiting.next);
                 self.send(waiting).await?;
+            }
+            if !stopped && heard.elapsed() >= rests_after && waiting.is_none() {
+                heard = Instant::now();
+                self.say_that_it_rests().await?;
             }
             if stopped || committed.elapsed() >= COMMIT_EVERY {
                 committed = Instant::now();
@@ -114,6 +125,7 @@ impl Split {
             since: Instant::now(),
         });
         waiting.next = next;
+        self.at = next;
         waiting.reached_us = waiting.reached_us.max(split.reached_us);
         waiting.rows += rows;
         for (part, rows) in waiting.parts.iter_mut().zip(split.parts) {
@@ -124,20 +136,32 @@ impl Split {
 
     /// Sends to each slice what is for it. All of them hear how far the partition was read.
     async fn send(&self, waiting: Waiting) -> Result<()> {
-        let cover = Cover {
-            topic: self.place.0.clone(),
-            partition: self.place.1,
-            from: waiting.from,
-            next: waiting.next,
-            reached_us: waiting.reached_us,
-            keys: self.keys.clone(),
-        };
+        let cover = Cover { reached_us: waiting.reached_us, ..self.cover(waiting.from, waiting.next) };
         let mut records = Vec::with_capacity(waiting.parts.len());
         for (slice, rows) in (0_i32..).zip(&waiting.parts) {
             records.extend(wire::records(&cover, rows)?.into_iter().map(|record| (slice, record)));
         }
         try_join_all(records.iter().map(|(slice, record)| self.producer.send_to(&self.topic, *slice, record))).await?;
         Ok(())
+    }
+
+    /// Tells all slices that nothing has come for a while. It is told again and again: a slice forgets it when it moves to
+    /// another process.
+    async fn say_that_it_rests(&self) -> Result<()> {
+        if !self.source.is_reachable().await {
+            return Ok(());
+        }
+        let cover = Cover { rests: true, ..self.cover(self.at, self.at) };
+        let mut records = Vec::new();
+        for slice in 0..i32::try_from(self.of)? {
+            records.extend(wire::records(&cover, &[])?.into_iter().map(|record| (slice, record)));
+        }
+        try_join_all(records.iter().map(|(slice, record)| self.producer.send_to(&self.topic, *slice, record))).await?;
+        Ok(())
+    }
+
+    fn cover(&self, from: i64, next: i64) -> Cover {
+        Cover { topic: self.place.0.clone(), partition: self.place.1, from, next, reached_us: None, rests: false, keys: self.keys.clone() }
     }
 
     /// A position that is not committed costs a repetition, nothing more.

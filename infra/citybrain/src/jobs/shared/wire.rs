@@ -35,6 +35,8 @@ pub struct Cover {
     pub next: i64,
     /// How far event time has come, µs, less the delay of the watermark; of the last record of a range.
     pub reached_us: Option<i64>,
+    /// Whether nothing has come from the partition for so long that the watermark need not wait for it.
+    pub rests: bool,
     /// By what rows are sliced.
     pub keys: String,
 }
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn ranges_meet_and_rows_come_back() {
-        let cover = Cover { topic: "raw.sensor".into(), partition: 3, from: 7, next: 900, reached_us: Some(5), keys: "station".into() };
+        let cover = Cover { topic: "raw.sensor".into(), partition: 3, from: 7, next: 900, reached_us: Some(5), rests: false, keys: "station".into() };
         for (count, width, expected) in [(0, 1, 1), (5, 1, 1), (400, 3_000, 4)] {
             let all = rows(count, width);
             let read: Vec<_> = records(&cover, &[all.slice(0, count as usize / 3), all.slice(count as usize / 3, count as usize - count as usize / 3)]).unwrap().iter().map(again).collect();
