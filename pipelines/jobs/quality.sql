@@ -1,7 +1,7 @@
 -- Counts for each topic and type of event, every quarter of an hour, what came and what was wrong with it, so that a source that
 -- begins to send rubbish is found before its rubbish is in somebody's report. `missing_*` are fields that are absent, `unknown`
 -- readings have a property or unit that properties.csv does not know, `out_of_range` ones cannot be true, and the lag is the
--- time from the event to its record in seconds. How fresh the tables are is not said here: no stream knows that.
+-- time from the event to its record in seconds. How fresh the tables are stands in the same table; the lake itself notes that.
 
 CREATE TABLE events (
     result DOUBLE,

@@ -46,7 +46,7 @@ pub use engine::split::{Split, Splitter};
 pub use error::{RunError, SqlError};
 pub use functions::{milli, position_type, window_start, window_type};
 pub use job::{Job, LookupRequest, SourceInfo, Spread};
-pub use output::{BoxError, EpochOutput, Positions, RunnerStats, Sink, StepStats};
+pub use output::{BoxError, EpochOutput, FailedRecord, Positions, RunnerStats, Sink, StepStats};
 pub use render::{JsonWriter, row_to_json, rows_to_json, text_of};
 pub use runner::{Progress, Push, Runner};
 pub use udf_host::Udfs;

@@ -32,8 +32,25 @@ pub struct EpochOutput {
     pub times: Vec<Option<DateTime<Utc>>>,
     /// Rows that came too late or without a usable time, see [`late_schema`](crate::late_schema).
     pub late: RecordBatch,
+    /// Records for which a user-defined function failed, as they came; the late rows tell of them as well.
+    pub failed: Vec<FailedRecord>,
     /// How far event time has come; windows that end at or before it are closed.
     pub watermark: Option<DateTime<Utc>>,
+}
+
+/// A record for which a user-defined function failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRecord {
+    /// Its topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its data.
+    pub data: Option<String>,
+    /// Which function failed, and how.
+    pub reason: String,
 }
 
 /// How a running job is doing.

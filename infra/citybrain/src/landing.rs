@@ -119,7 +119,7 @@ pub async fn positions(lander: &mut Lander, seen: &DedupIndex, partitions: &BTre
     Ok(start)
 }
 
-/// Upkeep of all tables, again and again.
+/// Upkeep of all tables, and a note of how fresh they are, again and again.
 pub async fn keep_in_shape(lake: Lake, every: Duration, mut stop: watch::Receiver<bool>) -> Result<()> {
     loop {
         tokio::select! {
@@ -128,6 +128,9 @@ pub async fn keep_in_shape(lake: Lake, every: Duration, mut stop: watch::Receive
             _ = tokio::time::sleep(every) => {
                 if let Err(error) = lake.maintain().await {
                     warn!(%error, "upkeep of the lake failed; it is tried again later");
+                }
+                if let Err(error) = lake.note_freshness(chrono::Utc::now()).await {
+                    warn!(%error, "could not note how fresh the tables are; it is tried again later");
                 }
             }
         }

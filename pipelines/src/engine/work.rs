@@ -12,7 +12,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::PhysicalExpr;
 use futures::future::try_join_all;
 
-use crate::chunk::column;
+use crate::chunk::{column, offsets};
 use crate::engine::decode::Decoder;
 use crate::engine::epoch::Plan;
 use crate::engine::feeds::{Feeds, Names};
@@ -23,7 +23,7 @@ use crate::engine::steps::{Epoch, StepWork};
 use crate::engine::store::{ChunkId, Store, Tag};
 use crate::engine::{buffer, ids, latch};
 use crate::job::Job;
-use crate::output::{EpochOutput, moment};
+use crate::output::{EpochOutput, FailedRecord, moment};
 use crate::sql::flow::{Stage, StepKind, Window};
 use crate::sql::plan;
 use crate::sql::tables::{Latch, Source, Target};
@@ -127,8 +127,8 @@ impl Worker {
         self.steps.iter().map(StepWork::state_rows).collect()
     }
 
-    /// Works one epoch off. `rows` are those of the planned ranges, ordered by topic, partition and offset.
-    pub(crate) async fn work(&mut self, plan: &Plan, rows: &[RecordBatch], before: &State, store: &mut Store) -> Result<(EpochOutput, State)> {
+    /// Works one epoch off. `records` are those of the planned ranges, ordered by topic, partition and offset.
+    pub(crate) async fn work(&mut self, plan: &Plan, records: &[RecordBatch], before: &State, store: &mut Store) -> Result<(EpochOutput, State)> {
         let mut state = before.clone();
         state.epoch = plan.epoch;
         for range in &plan.ranges {
@@ -139,7 +139,7 @@ impl Worker {
         let mut feeds = Feeds::new(self.job.flow().feeds.iter().map(|feed| Arc::clone(&feed.schema)).collect());
         let mut late = Vec::new();
         for feed in 0..self.sources.len() {
-            self.ingest(feed, plan, rows, &mut state, &mut feeds, &mut late).await?;
+            self.ingest(feed, plan, records, &mut state, &mut feeds, &mut late).await?;
         }
         late.sort_by(|a: &LateRow, b: &LateRow| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
         if let Some((slice, of)) = self.job.sliced() {
@@ -159,10 +159,12 @@ impl Worker {
             step.busy += started.elapsed();
         }
         let (rows, ids, times) = self.output(&feeds, &mut state).await?;
+        let mut failed = Vec::new();
         for (number, why) in self.job.flow().failing.take() {
             // What is no record has its name, and no place in a topic.
             let name = || Ok::<_, DataFusionError>((feeds.names(self.job.name(), &[number])?.remove(0), -1, -1));
             let (topic, partition, offset) = feeds.record(number).map_or_else(name, Ok)?;
+            failed.extend(failed_record(records, &topic, partition, offset, &why));
             late.push(LateRow { topic, partition, offset, event_time: None, reason: Reason::Failed(why) });
         }
         let output = EpochOutput {
@@ -173,6 +175,7 @@ impl Worker {
             ids,
             times: times.into_iter().map(|time| time.and_then(moment)).collect(),
             late: late::batch(self.job.name(), before.watermark, &late),
+            failed,
             watermark: state.watermark.and_then(moment),
         };
         Ok((output, state))
@@ -348,6 +351,17 @@ impl SourceWork {
             state.reach(topic, partition, latest.saturating_sub(self.delay_us));
         }
     }
+}
+
+/// A record of the epoch for which a function failed, as it came.
+fn failed_record(records: &[RecordBatch], topic: &str, partition: i32, offset: i64, why: &str) -> Option<FailedRecord> {
+    let data = records.iter().filter(|rows| rows.num_rows() > 0).find_map(|rows| {
+        let of = column(rows, "topic").as_string::<i32>().value(0) == topic && column(rows, "partition").as_primitive::<Int32Type>().value(0) == partition;
+        let row = of.then(|| offsets(rows).values().binary_search(&offset).ok()).flatten()?;
+        let data = column(rows, "data").as_string::<i32>();
+        Some(data.is_valid(row).then(|| data.value(row).to_owned()))
+    })?;
+    Some(FailedRecord { topic: topic.to_owned(), partition, offset, data, reason: why.to_owned() })
 }
 
 /// Why a time cannot be used.

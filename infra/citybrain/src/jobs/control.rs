@@ -34,6 +34,11 @@ pub async fn reports(home: &Home) -> Result<Vec<Report>> {
     }
 }
 
+/// Why a job cannot run beside the brain.
+pub fn runs_in_the_brain(name: &str) -> String {
+    format!("the brain that runs on this home has the job {name}: stop it there with `citybrain job stop {name}`")
+}
+
 async fn ask(running: &Running) -> Result<Vec<Report>> {
     let answer = crate::status::get(running, "/v1/jobs").await?;
     serde_json::from_value(answer["items"].clone()).context("the running brain speaks of jobs in another way: it is another version of citybrain")

@@ -74,6 +74,9 @@ struct Running {
 pub async fn run(context: &Invocation, home: &Home, job: Job, args: &JobRunArgs) -> Result<Ended> {
     let began = Instant::now();
     let name = job.name().to_owned();
+    if home.running().is_some() && control::reports(home).await?.iter().any(|report| report.name == name && report.state == "running") {
+        bail!(control::runs_in_the_brain(&name));
+    }
     let life = Record::read(home, &name)?.life;
     let tools = tools(context, home, &job).await?;
     let slices = slices_of(&job, &tools.source, life, args.slices).await?;

@@ -16,6 +16,7 @@ use pipelines::{Job, RunError};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::control;
 use super::figures::{Desk, Figures};
 use super::io::{self, Servers};
 use super::record::{self, Record};
@@ -177,7 +178,7 @@ async fn bus(context: &Invocation, servers: Option<String>, own: Option<&Bus>) -
 fn told(error: anyhow::Error, home: &Home, name: &str) -> anyhow::Error {
     match error.downcast_ref() {
         Some(RunError::Busy { .. }) if home.running().is_some() => {
-            error.context(format!("the brain that runs on this home has the job {name}: stop it there with `citybrain job stop {name}`"))
+            error.context(control::runs_in_the_brain(name))
         }
         Some(RunError::OtherShape { .. }) => error.context("nothing was done; --drop-state drops the open windows and goes on from the same positions"),
         _ => error,
