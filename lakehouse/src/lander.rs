@@ -9,11 +9,15 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use futures::{FutureExt, StreamExt};
 use schemas::Registry;
 
 use crate::error::LakeError;
 use crate::silver::{Bronze, RejectedRow, schema_of, typed};
 use crate::store::{Lake, TableName, Txn};
+
+/// Tables that are committed at the same time: a commit mostly waits for the disk, and holds its rows in memory meanwhile.
+const TABLES_TOGETHER: usize = 4;
 
 /// When a commit is due before its time.
 #[derive(Debug, Clone)]
@@ -212,18 +216,28 @@ impl Lander {
     }
 }
 
-/// Commits table by table; what is committed no longer waits.
+/// Commits some tables at a time; what is committed no longer waits.
 async fn commit(lake: &Lake, tables: &mut BTreeMap<TableName, Waiting>) -> Result<(), LakeError> {
-    while let Some((table, waiting)) = tables.first_key_value() {
-        let txns: Vec<Txn> = waiting.positions.iter().map(|((topic, partition), next)| Txn { app_id: app_id(topic, *partition), version: *next }).collect();
-        let schema = waiting.batches[0].schema();
-        let merged = if waiting.batches.iter().all(|batch| batch.schema() == schema) {
-            vec![arrow::compute::concat_batches(&schema, &waiting.batches)?]
-        } else {
-            waiting.batches.clone()
-        };
-        lake.append(&table.clone(), merged, &txns).await?;
-        tables.pop_first();
+    let commits: Vec<_> = tables.iter().map(|(table, waiting)| async move { (table.clone(), commit_one(lake, table, waiting).await) }.boxed()).collect();
+    let ended: Vec<_> = futures::stream::iter(commits).buffer_unordered(TABLES_TOGETHER).collect().await;
+    let mut first_error = None;
+    for (table, result) in ended {
+        match result {
+            Ok(()) => _ = tables.remove(&table),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
     }
+    first_error.map_or(Ok(()), Err)
+}
+
+async fn commit_one(lake: &Lake, table: &TableName, waiting: &Waiting) -> Result<(), LakeError> {
+    let txns: Vec<Txn> = waiting.positions.iter().map(|((topic, partition), next)| Txn { app_id: app_id(topic, *partition), version: *next }).collect();
+    let schema = waiting.batches[0].schema();
+    let merged = if waiting.batches.iter().all(|batch| batch.schema() == schema) {
+        vec![arrow::compute::concat_batches(&schema, &waiting.batches)?]
+    } else {
+        waiting.batches.clone()
+    };
+    lake.append(table, merged, &txns).await?;
     Ok(())
 }

@@ -16,6 +16,7 @@ use deltalake::protocol::SaveMode;
 use deltalake::writer::{DeltaWriter, RecordBatchWriter, WriteMode};
 use deltalake::{DeltaTable, DeltaTableBuilder};
 use tokio::sync::Mutex;
+use tracing::debug;
 use url::Url;
 
 use crate::error::LakeError;
@@ -23,7 +24,7 @@ use crate::error::LakeError;
 /// Version of the lake's folder layout.
 const FORMAT: u32 = 1;
 /// Commits after which a checkpoint of the log is written.
-const CHECKPOINT_COMMITS: &str = "50";
+const CHECKPOINT_COMMITS: u64 = 50;
 /// Times that a commit is tried against concurrent upkeep.
 const COMMIT_TRIES: usize = 15;
 
@@ -77,6 +78,8 @@ pub enum Append {
 struct Open {
     table: DeltaTable,
     positions: HashMap<String, Option<i64>>,
+    /// A commit was begun and nobody knows how it ended: the table is read anew before the next one.
+    doubtful: bool,
 }
 
 /// The folder of tables. Cheap to clone; one process appends, any number reads.
@@ -192,6 +195,7 @@ impl Lake {
             None => return Ok(Append::AlreadyApplied),
         };
         let mut open = open.lock().await;
+        open.resolve().await.map_err(failed("write"))?;
         let mut news = txns.is_empty();
         for txn in txns {
             news |= open.position(&txn.app_id).await.map_err(failed("read"))?.is_none_or(|there| txn.version > there);
@@ -209,10 +213,13 @@ impl Lake {
         for batch in batches {
             writer.write_with_mode(batch, WriteMode::MergeSchema).await.map_err(failed("write"))?;
         }
+        open.doubtful = true;
         let version = writer.flush_and_commit(&mut open.table).await.map_err(failed("write"))?;
+        open.doubtful = false;
         for txn in txns {
             open.positions.insert(txn.app_id.clone(), Some(txn.version));
         }
+        open.fold(version as u64).await;
         Ok(Append::Committed { version: version as u64 })
     }
 
@@ -226,7 +233,11 @@ impl Lake {
         }
         let open = self.opened(table).await?;
         let mut open = open.lock().await;
-        open.position(app_id).await.map_err(|source| LakeError::Table { what: "read", table: table.to_string(), source: Box::new(source) })
+        let position = async {
+            open.resolve().await?;
+            open.position(app_id).await
+        };
+        position.await.map_err(|source| LakeError::Table { what: "read", table: table.to_string(), source: Box::new(source) })
     }
 
     /// The positions of several app ids.
@@ -274,7 +285,7 @@ impl Lake {
         }
         let load = async { DeltaTableBuilder::from_url(self.url(table))?.load().await };
         let handle = load.await.map_err(|source| LakeError::Table { what: "open", table: table.to_string(), source: Box::new(source) })?;
-        let opened = Arc::new(Mutex::new(Open { table: handle, positions: HashMap::new() }));
+        let opened = Arc::new(Mutex::new(Open { table: handle, positions: HashMap::new(), doubtful: false }));
         open.insert(table.clone(), opened.clone());
         Ok(opened)
     }
@@ -292,7 +303,7 @@ impl Lake {
                     .with_columns(columns.fields().cloned())
                     .with_save_mode(SaveMode::Ignore)
                     .with_configuration([
-                        ("delta.checkpointInterval".to_owned(), Some(CHECKPOINT_COMMITS.to_owned())),
+                        ("delta.checkpointInterval".to_owned(), Some(CHECKPOINT_COMMITS.to_string())),
                         ("delta.dataSkippingStatsColumns".to_owned(), None),
                     ])
                     .await
@@ -304,6 +315,32 @@ impl Lake {
 }
 
 impl Open {
+    /// Reads the table anew after a commit that failed or was broken off: it may stand in the table all the same.
+    async fn resolve(&mut self) -> Result<(), deltalake::DeltaTableError> {
+        if self.doubtful {
+            self.table = self.read_anew().await?;
+            self.positions.clear();
+            self.doubtful = false;
+        }
+        Ok(())
+    }
+
+    /// A handle remembers each commit since it was opened, and goes over all of them after the next one. Right after a
+    /// checkpoint the table is read anew, which leaves one piece of them.
+    async fn fold(&mut self, version: u64) {
+        if (version + 1).is_multiple_of(CHECKPOINT_COMMITS) {
+            match self.read_anew().await {
+                Ok(table) => self.table = table,
+                // The rows are in the table, and the handle is as good as before.
+                Err(error) => debug!(%error, "could not read a table anew"),
+            }
+        }
+    }
+
+    async fn read_anew(&self) -> Result<DeltaTable, deltalake::DeltaTableError> {
+        DeltaTableBuilder::from_url(self.table.table_url().clone())?.load().await
+    }
+
     async fn position(&mut self, app_id: &str) -> Result<Option<i64>, deltalake::DeltaTableError> {
         if let Some(position) = self.positions.get(app_id) {
             return Ok(*position);

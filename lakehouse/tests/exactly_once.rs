@@ -58,6 +58,39 @@ async fn a_repeated_append_is_swallowed_by_the_table() {
 }
 
 #[tokio::test]
+async fn a_refused_commit_can_be_tried_again_and_stands_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::open(dir.path()).await.unwrap();
+    let table = TableName::new("bronze", "raw_sensor");
+    let txn = |version| [Txn { app_id: "raw.sensor/0".into(), version }];
+    lake.append(&table, vec![observations(0, &["{}"])], &txn(1)).await.unwrap();
+    // A folder stands where the next commit goes.
+    let next = lake.path(&table).join("_delta_log/00000000000000000002.json");
+    std::fs::create_dir(&next).unwrap();
+    let refused = lake.append(&table, vec![observations(1, &["{}"])], &txn(2)).await.unwrap_err();
+    assert!(refused.is_transient(), "{refused}");
+    std::fs::remove_dir(&next).unwrap();
+    assert!(matches!(lake.append(&table, vec![observations(1, &["{}"])], &txn(2)).await.unwrap(), Append::Committed { .. }));
+    assert_eq!(lake.append(&table, vec![observations(1, &["{}"])], &txn(2)).await.unwrap(), Append::AlreadyApplied);
+    assert_eq!(one(&lake, "SELECT string_agg(CAST(\"offset\" AS VARCHAR), ' ' ORDER BY \"offset\") FROM bronze.raw_sensor", None).await, "0 1");
+}
+
+#[tokio::test]
+async fn many_commits_through_one_handle_stand_once_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::open(dir.path()).await.unwrap();
+    let table = TableName::new("bronze", "raw_sensor");
+    let append = async |offset: i64| lake.append(&table, vec![observations(offset, &["{}"])], &[Txn { app_id: "raw.sensor/0".into(), version: offset + 1 }]).await.unwrap();
+    for offset in 0..110 {
+        append(offset).await;
+        assert_eq!(append(offset).await, Append::AlreadyApplied, "{offset}");
+    }
+    assert!(lake.path(&table).join("_delta_log/_last_checkpoint").exists(), "the handle was read anew after a checkpoint");
+    assert_eq!(one(&lake, "SELECT count(*) || '/' || count(DISTINCT \"offset\") FROM bronze.raw_sensor", None).await, "110/110");
+    assert_eq!(Lake::open(dir.path()).await.unwrap().position(&table, "raw.sensor/0").await.unwrap(), Some(110));
+}
+
+#[tokio::test]
 async fn what_is_pushed_again_after_a_restart_lands_once() {
     let dir = tempfile::tempdir().unwrap();
     let lake = Lake::open(dir.path()).await.unwrap();

@@ -12,9 +12,6 @@ pub struct BuiltinJob {
     pub sql: &'static str,
     /// Its lookup files: path as written in the SQL, and text.
     pub lookups: &'static [(&'static str, &'static str)],
-    /// Whether it waits until an operator starts it. The brain needs the others; these cost what they cost only where somebody
-    /// wants what they give.
-    pub waits: bool,
 }
 
 impl BuiltinJob {
@@ -26,9 +23,8 @@ impl BuiltinJob {
 
 /// A job and the lookup files that it reads, each beside it in `jobs/`.
 macro_rules! job {
-    ($waits:ident, $name:literal $(, $lookup:literal)*) => {
+    ($name:literal $(, $lookup:literal)*) => {
         BuiltinJob {
-            waits: $waits,
             name: $name,
             sql: include_str!(concat!("../jobs/", $name, ".sql")),
             lookups: &[$(($lookup, include_str!(concat!("../jobs/", $lookup)))),*],
@@ -36,28 +32,25 @@ macro_rules! job {
     };
 }
 
-const RUNS: bool = false;
-const WAITS: bool = true;
-
 /// All of them, as in `pipelines/jobs/`.
 pub fn builtin_jobs() -> &'static [BuiltinJob] {
     &[
-        job!(RUNS, "alarms", "thresholds.csv"),
-        job!(WAITS, "deadline_risk"),
-        job!(WAITS, "district_15m"),
-        job!(WAITS, "district_1m"),
-        job!(WAITS, "flat_line", "devices.csv"),
-        job!(WAITS, "gas_overdue"),
-        job!(WAITS, "hotspots"),
-        job!(WAITS, "no_signal", "devices.csv"),
-        job!(WAITS, "observations", "properties.csv"),
-        job!(WAITS, "precursors", "precursors.csv"),
-        job!(WAITS, "quality", "properties.csv"),
-        job!(WAITS, "repeat_callers"),
-        job!(WAITS, "sensor_15m"),
-        job!(RUNS, "sensor_1m"),
-        job!(WAITS, "surge", "hotline_baseline.csv", "hotline_districts.csv"),
-        job!(RUNS, "thresholds", "thresholds.csv"),
-        job!(WAITS, "weighing_anomalies", "garbage_stations.csv", "garbage_weekdays.csv", "garbage_calendar.csv", "garbage_rain.csv"),
+        job!("alarms", "thresholds.csv"),
+        job!("deadline_risk"),
+        job!("district_15m"),
+        job!("district_1m"),
+        job!("flat_line", "devices.csv"),
+        job!("gas_overdue"),
+        job!("hotspots"),
+        job!("no_signal", "devices.csv"),
+        job!("observations", "properties.csv"),
+        job!("precursors", "precursors.csv"),
+        job!("quality", "properties.csv"),
+        job!("repeat_callers"),
+        job!("sensor_15m"),
+        job!("sensor_1m"),
+        job!("surge", "hotline_baseline.csv", "hotline_districts.csv"),
+        job!("thresholds", "thresholds.csv"),
+        job!("weighing_anomalies", "garbage_stations.csv", "garbage_weekdays.csv", "garbage_calendar.csv", "garbage_rain.csv"),
     ]
 }

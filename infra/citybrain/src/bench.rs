@@ -1,10 +1,12 @@
 //! `citybrain bench`: what the spine costs on this machine, each figure beside its floor from the same run.
 
+mod crowd;
 mod feed;
 mod ingest;
 mod latency;
 mod measured;
 mod nexmark;
+mod soak;
 mod windows;
 
 use anyhow::{Context, Result, bail};
@@ -13,11 +15,12 @@ use crate::cli::{BenchArgs, Invocation, Ended};
 use crate::home::Home;
 use crate::lang::t;
 
-const BENCHES: [(&str, &str, &str); 4] = [
+const BENCHES: [(&str, &str, &str); 5] = [
     ("ingest", "Kafka 到 Delta 的吞吐，与只读取、只解码的下限并列", "Kafka to Delta, beside the floor of consuming and decoding only"),
     ("latency", "从读数到预警的延迟，与只经过总线的下限并列", "from a reading to its alert, beside the floor of the bus alone"),
     ("windows", "一万个传感器的分钟窗口，与哈希表并列", "one-minute windows of ten thousand sensors, beside a hash map"),
     ("nexmark", "Nexmark 查询，与公布的 Flink 数字并列", "the Nexmark queries, beside Flink's published figures"),
+    ("soak", "全部作业同时运行，持续若干分钟：落后、内存与处理器", "all jobs of the city at once for minutes: lag, memory and CPU"),
 ];
 
 /// The command.
@@ -33,6 +36,7 @@ pub async fn run(context: &Invocation, args: BenchArgs) -> Result<Ended> {
         "latency" => latency::run(context, &args).await,
         "windows" => windows::run(context, &args).await,
         "nexmark" => nexmark::run(context, &args).await,
+        "soak" => soak::run(context, &args).await,
         "measured" => measured::run(context, &args).await,
         other => bail!("there is no benchmark {other}: citybrain bench list shows them"),
     }
@@ -50,8 +54,17 @@ pub fn scratch_home(context: &Invocation, name: &str) -> Result<Home> {
 
 /// Largest resident memory of this process since the last [`forget_peak`], MiB; 0 where `/proc` does not tell it.
 pub fn peak_mib() -> u64 {
+    status_mib("VmHWM:")
+}
+
+/// Resident memory of this process, MiB; 0 where `/proc` does not tell it.
+pub fn resident_mib() -> u64 {
+    status_mib("VmRSS:")
+}
+
+fn status_mib(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 

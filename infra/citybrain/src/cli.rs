@@ -322,7 +322,7 @@ pub enum DlqAction {
 
 #[derive(Args, Clone)]
 pub struct BenchArgs {
-    /// ingest, latency, windows, nexmark, or list
+    /// ingest, latency, windows, nexmark, soak, or list
     pub name: String,
     /// Events
     #[arg(long)]
@@ -330,6 +330,12 @@ pub struct BenchArgs {
     /// Events per second, where the benchmark paces itself
     #[arg(long)]
     pub rate: Option<u64>,
+    /// soak: how long, in minutes
+    #[arg(long)]
+    pub minutes: Option<u64>,
+    /// soak: devices that send readings
+    #[arg(long)]
+    pub devices: Option<u64>,
     /// windows: sensors
     #[arg(long)]
     pub sensors: Option<u64>,

@@ -2,8 +2,9 @@
 //!
 //! [`catalog`] says which jobs there are, [`decide`] what is to be done about them, [`manager`] does it while the brain
 //! runs. [`work`] is one job at work: from its source through the engine (the crate `pipelines`) to its sink; [`io`] and
-//! [`sinks`] are its two ends, [`figures`] its numbers, [`record`] what is remembered of it beside its state.
-//! [`standalone`] runs one job without a brain, [`shared`] one job in several processes, [`dry`] over what has been, [`control`] changes which jobs run, and
+//! [`sinks`] are its two ends, [`side`] the tables that all jobs share, which [`group`] writes, [`figures`] its numbers,
+//! [`record`] what is remembered of it beside its state. [`standalone`] runs one job without a brain, [`shared`] one job in
+//! several processes, [`dry`] over what has been, [`control`] changes which jobs run, and
 //! [`show`] tells about them.
 
 mod catalog;
@@ -12,12 +13,14 @@ mod decide;
 mod dry;
 mod figures;
 mod given;
+mod group;
 mod io;
 mod load;
 mod manager;
 mod record;
 mod shared;
 mod show;
+mod side;
 mod sinks;
 mod standalone;
 #[cfg(test)]
@@ -30,8 +33,9 @@ use pipelines::Job;
 pub use self::catalog::Catalog;
 pub use self::figures::Desk;
 pub use self::load::{WORKER, load};
-pub use self::manager::{Jobs, Manager, Reading, Shop};
+pub use self::manager::{Jobs, Manager, Reading, Report, Shop};
 pub use self::show::metrics;
+pub use self::side::SideWriters;
 pub use self::work::{Tools, Work};
 use crate::cli::{Ended, Invocation, JobAction, JobRunArgs};
 

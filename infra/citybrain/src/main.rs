@@ -8,6 +8,7 @@
 //! Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but something was
 //! refused.
 
+mod arenas;
 mod bench;
 mod city;
 mod cli;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|command| command == jobs::WORKER) {
         return udf_host::worker::main();
     }
+    arenas::bound();
     let options = cli::Cli::parse();
     cli::run(options)
 }

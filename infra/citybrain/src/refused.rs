@@ -49,7 +49,18 @@ impl RefusedLog {
         self.keep(&position, "not-of-its-type", &row.reason, Bytes::from(row.data.clone().unwrap_or_default()), Vec::new()).await
     }
 
+    /// Keeps a record for which a function of a job failed, once for each job.
+    pub async fn function_failed(&self, job: &str, record: &pipelines::FailedRecord) -> Result<()> {
+        let position = Position { topic: record.topic.clone(), partition: record.partition, offset: record.offset };
+        let original = Bytes::from(record.data.clone().unwrap_or_default());
+        self.keep_as(format!("{job}/{position}"), &position, "function-failed", &format!("job {job}: {}", record.reason), original, Vec::new()).await
+    }
+
     async fn keep(&self, position: &Position, code: &'static str, reason: &str, original: Bytes, headers: Vec<(String, String)>) -> Result<()> {
+        self.keep_as(position.to_string(), position, code, reason, original, headers).await
+    }
+
+    async fn keep_as(&self, id: String, position: &Position, code: &'static str, reason: &str, original: Bytes, headers: Vec<(String, String)>) -> Result<()> {
         let refusal = Refusal::new(code, "", format!("{position}: {reason}"), format!("{position}：{reason}"));
         let origin = Origin {
             door: Arc::from("log"),
@@ -60,7 +71,7 @@ impl RefusedLog {
         };
         let incoming = Incoming { event: Err(refusal.clone()), origin };
         let mut event = keep(&incoming, &refusal, DLQ_TYPE, Utc::now());
-        event.id = position.to_string();
+        event.id = id;
         self.producer.send(DLQ, &event.to_kafka(), None).await.context("could not write to dlq")?;
         Ok(())
     }

@@ -245,7 +245,9 @@ impl Service {
         }
         let mut jobs = Jobs::default();
         if runs(Part::Jobs) {
-            let shop = Shop { context: context.clone(), home: home.clone(), bus: bus.clone(), tap: tap.clone(), lake: lake.clone(), parts: parts.clone() };
+            let refused = RefusedLog::new(bus.producer()?);
+            let (home, bus, tap) = (home.clone(), bus.clone(), tap.clone());
+            let shop = Shop { context: context.clone(), home, bus, tap, lake: lake.clone(), refused, parts: parts.clone() };
             let mut manager = Manager::new(shop);
             jobs = manager.jobs();
             manager.look().await;
@@ -319,6 +321,13 @@ impl Service {
             caught_up(&self.bus, reading, &self.failed).await?;
         }
         Ok(())
+    }
+
+    /// Everybody who reads the bus: how far, what, and whether it is a job.
+    pub fn readers(&self) -> Vec<(Progress, Filter, bool)> {
+        let jobs = [true, false].into_iter().flat_map(|feed_brain| self.jobs.readings(feed_brain)).map(Reading::of_job);
+        let parts = self.deciding.iter().chain(&self.landing).map(|reading| (reading.progress.clone(), reading.filter.clone(), false));
+        jobs.map(|reading| (reading.progress, reading.filter, true)).chain(parts).collect()
     }
 
     /// Comes back when a part has failed, with the reason.

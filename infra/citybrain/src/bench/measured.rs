@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::{forget_peak, peak_mib};
 use crate::cli::{BenchArgs, Ended, Invocation};
-use crate::jobs::{Desk, Tools, Work};
+use crate::jobs::{Desk, SideWriters, Tools, Work};
 use crate::progress::{Positions, Progress};
 
 /// How often the child looks whether its job has read everything.
@@ -113,7 +113,7 @@ async fn run_job(context: &Invocation, bus: &Bus, path: &PathBuf) -> Result<Meas
     let home = context.home()?;
     let lake = Lake::open(&home.dir("lake")).await?;
     let commit_every = Duration::from_millis(context.config.lake_commit_interval_ms);
-    let tools = Tools { source: bus.clone(), shared: None, sink: bus.clone(), lake, commit_every };
+    let tools = Tools { source: bus.clone(), shared: None, sink: bus.clone(), side: SideWriters::start(&lake), lake, commit_every };
     let (stop, stopped) = watch::channel(false);
     let job = crate::jobs::load(path, home.root())?;
     let filter = Filter::topics(job.topics().to_vec());

@@ -26,6 +26,7 @@ mod tests;
 use chrono::{DateTime, Utc};
 
 pub use day::Day;
+pub use prng::Dice;
 pub use readings::Station;
 pub use story::{Fault, Planted, Truth};
 

@@ -3,7 +3,6 @@
 //! ```text
 //! jobs.d/NAME.sql          a job; one of the name of a job that ships takes its place
 //! jobs.d/NAME.off          the job is stopped until this file goes
-//! jobs.d/NAME.on           a job that ships to wait runs
 //! jobs.d/NAME.reset        a wish: drop the state and begin anew; gone when it is done
 //! jobs.d/NAME.drop-state   a wish: this version (its digest is inside) may drop the open windows of the one before
 //! ```
@@ -101,7 +100,7 @@ impl Catalog {
                 Some("sql") => {
                     sql.insert(stem.to_owned(), path.clone());
                 }
-                Some("off" | "on" | "reset" | "drop-state" | "tmp") => {}
+                Some("off" | "reset" | "drop-state" | "tmp") => {}
                 Some(_) | None => others.push(stamp(&path)),
             }
         }
@@ -150,16 +149,11 @@ impl Catalog {
             job: parsed.job.clone(),
             from_file: parsed.from_file,
             edition: parsed.edition,
-            off: wish("off").exists() || (!parsed.from_file && waits(name) && !wish("on").exists()),
+            off: wish("off").exists(),
             reset: wish("reset").exists(),
             may_drop: std::fs::read_to_string(wish("drop-state")).ok().map(|digest| digest.trim().to_owned()),
         }
     }
-}
-
-/// Whether a job that ships waits until somebody starts it.
-fn waits(name: &str) -> bool {
-    builtin_jobs().iter().any(|job| job.name == name && job.waits)
 }
 
 /// Whether another look at the same file found the same.
@@ -182,8 +176,6 @@ fn stamp(path: &Path) -> Stamp {
 pub enum Wish {
     /// Stand still.
     Off,
-    /// Run, though it ships to wait until somebody starts it.
-    On,
     /// Drop the state and begin anew.
     Reset,
     /// Let the version with this digest drop what it cannot go on from.
@@ -194,7 +186,6 @@ impl Wish {
     fn path(self, home: &Home, job: &str) -> PathBuf {
         let end = match self {
             Wish::Off => "off",
-            Wish::On => "on",
             Wish::Reset => "reset",
             Wish::DropState => "drop-state",
         };
@@ -244,6 +235,7 @@ mod tests {
         let mut catalog = Catalog::new(&home);
         let shipped = catalog.look().unwrap();
         assert_eq!(shipped.len(), builtin_jobs().len());
+        assert!(shipped.values().all(|entry| entry.job.is_ok() && !entry.off), "all that ship run");
         let path = home.dir("jobs.d").join("alarms.sql");
         std::fs::write(&path, COUNT).unwrap();
         let replaced = catalog.look().unwrap();

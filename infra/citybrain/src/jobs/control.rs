@@ -147,10 +147,7 @@ pub async fn stand(context: &Invocation, name: &str, still: bool) -> Result<Ende
     }
     match still {
         true => Wish::Off.make(&home, name, "")?,
-        false => {
-            Wish::On.make(&home, name, "")?;
-            Wish::Off.clear(&home, name)?;
-        }
+        false => _ = Wish::Off.clear(&home, name)?,
     }
     let Some(running) = home.running() else {
         println!("{name}: {}", if still { t("大脑运行时将不启动它", "it will stand still when the brain runs") } else { t("大脑运行时将启动它", "it will run when the brain runs") });

@@ -22,11 +22,13 @@ use super::figures::{Desk, Figures};
 use super::io;
 use super::record::{self, Record};
 use super::show;
+use super::side::SideWriters;
 use super::work::{Handle, Tools, Work};
 use crate::cli::Invocation;
 use crate::home::Home;
 use crate::parts::{Parts, State as PartState, asked_to_stop};
 use crate::progress::Progress;
+use crate::refused::RefusedLog;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -132,6 +134,8 @@ pub struct Shop {
     pub tap: Arc<Tap>,
     /// The lake.
     pub lake: Lake,
+    /// Keeps records for which a function fails.
+    pub refused: RefusedLog,
     /// The parts of the process.
     pub parts: Arc<Parts>,
 }
@@ -139,6 +143,7 @@ pub struct Shop {
 /// Starts, upgrades and stops jobs.
 pub struct Manager {
     shop: Shop,
+    side: SideWriters,
     catalog: Catalog,
     jobs: BTreeMap<String, Known>,
     seen: Jobs,
@@ -172,7 +177,8 @@ impl Manager {
     /// A manager that has not looked yet.
     pub fn new(shop: Shop) -> Manager {
         let catalog = Catalog::new(&shop.home);
-        Manager { shop, catalog, jobs: BTreeMap::new(), seen: Jobs::default(), first: true }
+        let side = SideWriters::start(&shop.lake).with_dlq(shop.refused.clone());
+        Manager { shop, side, catalog, jobs: BTreeMap::new(), seen: Jobs::default(), first: true }
     }
 
     /// What others see of the jobs.
@@ -381,6 +387,7 @@ impl Manager {
             shared: (self.first && ships && servers.source.is_none()).then(|| self.shop.tap.clone()),
             sink: bus(&servers.sink).await?,
             lake: self.shop.lake.clone(),
+            side: self.side.clone(),
             commit_every: Duration::from_millis(self.shop.context.config.lake_commit_interval_ms),
         })
     }

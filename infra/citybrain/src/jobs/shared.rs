@@ -35,6 +35,7 @@ use super::figures::Desk;
 use super::io::{self, Source};
 use super::manager::{can_help, wait_after};
 use super::record::Record;
+use super::side::SideWriters;
 use super::work::{Part, Tools, Work};
 use super::control;
 use crate::cli::{Ended, Invocation, JobRunArgs};
@@ -135,7 +136,7 @@ async fn tools(context: &Invocation, home: &Home, job: &Job) -> Result<Tools> {
     let sink = if io::writes_topic(job) { connect(servers.sink).await? } else { source.clone() };
     let lake = Lake::open(&home.dir("lake")).await.context("could not open the lake")?;
     let commit_every = Duration::from_millis(context.config.lake_commit_interval_ms);
-    Ok(Tools { source, shared: None, sink, lake, commit_every })
+    Ok(Tools { source, shared: None, sink, side: SideWriters::start(&lake), lake, commit_every })
 }
 
 /// The topic of a job's slices, made when it is not there, and how many it has.

@@ -4,12 +4,9 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::array::RecordBatch;
 use bus::{Outgoing, Producer};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -21,16 +18,11 @@ use pipelines::{BoxError, EpochOutput, FileFormat, JsonWriter};
 use schemas::Event;
 use schemas::event::KafkaRecord;
 
-use super::io::state_bytes;
+use super::side::SideTables;
 use crate::home::write_atomically;
-use crate::progress::Positions;
 
 /// The header of a plain record that holds its id.
 const ID_HEADER: &str = "citybrain-id";
-/// Epochs that are written to `ops.epoch` together.
-const EPOCHS_TOGETHER: usize = 256;
-/// Longest time until an epoch is in `ops.epoch`.
-const EPOCHS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A job's sink.
 pub enum JobSink {
@@ -51,6 +43,16 @@ impl JobSink {
     pub fn with<'a>(&'a mut self, side: &'a mut SideTables) -> Both<'a> {
         Both { sink: self, side }
     }
+
+    async fn take(&mut self, output: &EpochOutput) -> Result<()> {
+        match self {
+            JobSink::Kafka(sink) => sink.take(output).await,
+            JobSink::Delta(sink) => sink.take(output).await,
+            JobSink::Files(sink) => sink.take(output),
+            JobSink::Stdout => Ok(std::io::stdout().write_all(&json_lines(output))?),
+            JobSink::Blackhole => Ok(()),
+        }
+    }
 }
 
 /// A sink and the tables beside it.
@@ -60,16 +62,15 @@ pub struct Both<'a> {
 }
 
 impl pipelines::Sink for Both<'_> {
+    /// Results and late rows go their ways side by side. When either is refused, both are offered again, and what is there
+    /// already is taken once.
     async fn take(&mut self, output: &EpochOutput) -> Result<(), BoxError> {
-        match self.sink {
-            JobSink::Kafka(sink) => sink.take(output).await,
-            JobSink::Delta(sink) => sink.take(output).await,
-            JobSink::Files(sink) => sink.take(output),
-            JobSink::Stdout => std::io::stdout().write_all(&json_lines(output)).map_err(anyhow::Error::from),
-            JobSink::Blackhole => Ok(()),
-        }
-        .map_err(|error| BoxError::from(format!("{error:#}")))?;
-        self.side.take(output).await.map_err(|error| BoxError::from(format!("{error:#}")))
+        let taken = async {
+            let (given, late, failed) = tokio::join!(self.sink.take(output), self.side.write_late(output), self.side.keep_failed(output));
+            given.and(late).and(failed)?;
+            self.side.note(output).await
+        };
+        taken.await.map_err(|error: anyhow::Error| BoxError::from(format!("{error:#}")))
     }
 }
 
@@ -209,146 +210,14 @@ impl DeltaSink {
     }
 }
 
-/// The tables that every job has: late rows, and the epochs themselves.
-pub struct SideTables {
-    lake: Lake,
-    app_id: String,
-    job: String,
-    state_dir: PathBuf,
-    epochs: Vec<Epoch>,
-    flushed: Instant,
-    /// Where the epoch before ended.
-    reached: Positions,
-    /// When the work on the next epoch began.
-    begun: Instant,
-}
-
-struct Epoch {
-    number: i64,
-    rows: i64,
-    late: i64,
-    watermark_us: Option<i64>,
-    positions: String,
-    at_us: i64,
-    rows_in: i64,
-    busy_ms: i64,
-    state_bytes: i64,
-}
-
-fn late_table() -> TableName {
-    TableName::new("ops", "late_event")
-}
-
-fn epoch_table() -> TableName {
-    TableName::new("ops", "epoch")
-}
-
-fn epoch_schema() -> Arc<Schema> {
-    let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let field = |name: &str, kind: DataType, zh: &str, en: &str| Field::new(name, kind, true).with_metadata([("comment".to_owned(), format!("{zh} / {en}"))].into());
-    Arc::new(Schema::new(vec![
-        field("job", DataType::Utf8, "作业", "job"),
-        field("epoch", DataType::Int64, "轮次", "number of the epoch"),
-        field("rows", DataType::Int64, "结果行数", "rows that it gave"),
-        field("late", DataType::Int64, "迟到行数", "rows that came too late"),
-        field("watermark", time(), "水位线", "watermark after it"),
-        field("positions", DataType::Utf8, "读到的位置", "next offset of each topic and partition, JSON"),
-        field("at", time(), "完成时间", "when it was done"),
-        field("rows_in", DataType::Int64, "读取行数", "records of the log that it covers"),
-        field("busy_ms", DataType::Int64, "耗时（毫秒）", "time of its work and of its sink, ms"),
-        field("state_bytes", DataType::Int64, "状态字节数", "bytes of the state on disk that it began with"),
-    ]))
-}
-
-impl SideTables {
-    /// The tables of a job, made when they are not there. `reached` is where its last epoch ended.
-    ///
-    /// # Errors
-    /// When they cannot be made.
-    pub async fn open(lake: &Lake, job: &str, app_id: &str, state_dir: PathBuf, reached: Positions) -> Result<SideTables> {
-        lake.create(&late_table(), pipelines::late_schema()).await?;
-        lake.create(&epoch_table(), epoch_schema()).await?;
-        Ok(SideTables {
-            lake: lake.clone(),
-            app_id: app_id.to_owned(),
-            job: job.to_owned(),
-            state_dir,
-            epochs: Vec::new(),
-            flushed: Instant::now(),
-            reached,
-            begun: Instant::now(),
-        })
-    }
-
-    /// The work on epochs begins.
-    pub fn begin(&mut self) {
-        self.begun = Instant::now();
-    }
-
-    async fn take(&mut self, output: &EpochOutput) -> Result<()> {
-        let number = i64::try_from(output.epoch)?;
-        if output.late.num_rows() > 0 {
-            let txn = Txn { app_id: self.app_id.clone(), version: number };
-            self.lake.append(&late_table(), vec![output.late.clone()], &[txn]).await?;
-        }
-        let positions: serde_json::Map<_, _> = output.positions.iter().map(|((topic, partition), next)| (format!("{topic}/{partition}"), (*next).into())).collect();
-        self.epochs.push(Epoch {
-            number,
-            rows: output.rows.num_rows() as i64,
-            late: output.late.num_rows() as i64,
-            watermark_us: output.watermark.map(|watermark| watermark.timestamp_micros()),
-            positions: serde_json::Value::Object(positions).to_string(),
-            at_us: Utc::now().timestamp_micros(),
-            rows_in: passed(&self.reached, &output.positions),
-            busy_ms: i64::try_from(self.begun.elapsed().as_millis())?,
-            state_bytes: i64::try_from(state_bytes(&self.state_dir))?,
-        });
-        self.reached.clone_from(&output.positions);
-        self.begun = Instant::now();
-        Ok(())
-    }
-
-    /// Writes the epochs down when many or old ones wait.
-    pub async fn flush_if_due(&mut self) -> Result<()> {
-        if self.epochs.len() >= EPOCHS_TOGETHER || self.flushed.elapsed() >= EPOCHS_WITHIN { self.flush().await } else { Ok(()) }
-    }
-
-    /// Writes the epochs down. It is a record for people; the engine does not read it, so a crash may leave some out.
-    pub async fn flush(&mut self) -> Result<()> {
-        self.flushed = Instant::now();
-        let Some(last) = self.epochs.last() else { return Ok(()) };
-        let txn = Txn { app_id: self.app_id.clone(), version: last.number };
-        let numbers = |of: fn(&Epoch) -> i64| -> ArrayRef { Arc::new(self.epochs.iter().map(of).collect::<Int64Array>()) };
-        let times = |of: fn(&Epoch) -> Option<i64>| -> ArrayRef { Arc::new(self.epochs.iter().map(of).collect::<TimestampMicrosecondArray>().with_timezone("UTC")) };
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(self.epochs.iter().map(|_| self.job.as_str()))),
-            numbers(|epoch| epoch.number),
-            numbers(|epoch| epoch.rows),
-            numbers(|epoch| epoch.late),
-            times(|epoch| epoch.watermark_us),
-            Arc::new(StringArray::from_iter_values(self.epochs.iter().map(|epoch| epoch.positions.as_str()))),
-            times(|epoch| Some(epoch.at_us)),
-            numbers(|epoch| epoch.rows_in),
-            numbers(|epoch| epoch.busy_ms),
-            numbers(|epoch| epoch.state_bytes),
-        ];
-        let rows = RecordBatch::try_new(epoch_schema(), columns)?;
-        self.lake.append(&epoch_table(), vec![rows], &[txn]).await?;
-        self.epochs.clear();
-        Ok(())
-    }
-}
-
-/// Offsets from one set of positions to a later one. A partition that was not known before began at its first one.
-fn passed(before: &Positions, after: &Positions) -> i64 {
-    after.iter().map(|(place, next)| (next - before.get(place).copied().unwrap_or(0)).max(0)).sum()
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::array::AsArray;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, AsArray, Int64Array};
 
     use super::*;
+    use crate::progress::Positions;
 
     fn output(epoch: u64, place: (String, i32), next: i64, rows: RecordBatch) -> EpochOutput {
         EpochOutput {
@@ -359,6 +228,7 @@ mod tests {
             times: vec![None; rows.num_rows()],
             rows,
             late: RecordBatch::new_empty(pipelines::late_schema()),
+            failed: Vec::new(),
             watermark: None,
         }
     }
@@ -390,24 +260,5 @@ mod tests {
         let record = plain("a/1", Some("k".into()), Bytes::from_static(br#"{"n":1}"#));
         assert_eq!(record.value.as_deref(), Some(&b"{\"n\":1}"[..]));
         assert_eq!(record.headers, [("citybrain-id".to_owned(), Some(Bytes::from_static(b"a/1")))]);
-    }
-
-    #[tokio::test]
-    async fn a_table_of_epochs_made_by_an_older_program_is_widened() {
-        let dir = tempfile::tempdir().unwrap();
-        let lake = Lake::open(dir.path()).await.unwrap();
-        let older = Arc::new(Schema::new(epoch_schema().fields().iter().take(7).cloned().collect::<Vec<_>>()));
-        let nulls = |field: &Arc<Field>| arrow::array::new_null_array(field.data_type(), 1);
-        let row = RecordBatch::try_new(older.clone(), older.fields().iter().map(nulls).collect()).unwrap();
-        lake.append(&epoch_table(), vec![row], &[]).await.unwrap();
-
-        let place = ("raw.sensor".to_owned(), 0);
-        let mut side = SideTables::open(&lake, "busy", "job/busy", dir.path().join("state"), Positions::from([(place.clone(), 5)])).await.unwrap();
-        let output = output(1, place, 12, RecordBatch::new_empty(Arc::new(Schema::empty())));
-        side.take(&output).await.unwrap();
-        side.flush().await.unwrap();
-        let rows = crate::lake::rows(&lake, "SELECT epoch, rows_in FROM ops.epoch ORDER BY epoch NULLS FIRST").await.unwrap();
-        let text: Vec<String> = rows.iter().map(|row| serde_json::to_string(row).unwrap()).collect();
-        assert_eq!(text, [r#"{"epoch":null,"rows_in":null}"#, r#"{"epoch":1,"rows_in":7}"#]);
     }
 }

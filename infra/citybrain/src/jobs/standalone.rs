@@ -20,6 +20,7 @@ use super::control;
 use super::figures::{Desk, Figures};
 use super::io::{self, Servers};
 use super::record::{self, Record};
+use super::side::SideWriters;
 use super::work::{Goal, Handle, Tools, Work};
 use crate::cli::{Ended, Invocation, JobRunArgs};
 use crate::home::{Home, HomeLock};
@@ -154,7 +155,7 @@ impl Ground {
         };
         let lake = Lake::open(&home.dir("lake")).await.context("could not open the lake")?;
         let commit_every = Duration::from_millis(context.config.lake_commit_interval_ms);
-        Ok(Ground { tools: Tools { source, shared: None, sink, lake, commit_every }, broker, _lock: lock })
+        Ok(Ground { tools: Tools { source, shared: None, sink, side: SideWriters::start(&lake), lake, commit_every }, broker, _lock: lock })
     }
 
     /// Whoever speaks to the broker goes before it.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::figures::Desk;
 use super::record;
+use super::side::SideWriters;
 use super::work::{Goal, Tools, Work};
 use crate::home::Home;
 use crate::lake::integer;
@@ -44,7 +45,7 @@ impl World {
     }
 
     fn tools(&self, shared: Option<Arc<Tap>>) -> Tools {
-        Tools { source: self.bus.clone(), shared, sink: self.bus.clone(), lake: self.lake.clone(), commit_every: Duration::ZERO }
+        Tools { source: self.bus.clone(), shared, sink: self.bus.clone(), lake: self.lake.clone(), side: SideWriters::start(&self.lake), commit_every: Duration::ZERO }
     }
 
     /// Readings of two stations for these seconds.

@@ -16,7 +16,8 @@ use super::figures::Desk;
 use super::io::{self, Source};
 use super::record::{self, Record};
 use super::shared::Slices;
-use super::sinks::{JobSink, SideTables};
+use super::side::{SideTables, SideWriters};
+use super::sinks::JobSink;
 use crate::home::Home;
 use crate::parts::asked_to_stop;
 use crate::progress::{Positions, Progress};
@@ -42,6 +43,8 @@ pub struct Tools {
     pub sink: Bus,
     /// Where it writes, if to a table.
     pub lake: Lake,
+    /// Who writes the tables that all jobs share.
+    pub side: SideWriters,
     /// Least time between two commits of a table.
     pub commit_every: Duration,
 }
@@ -272,7 +275,7 @@ impl Work {
             Part::Partition { place, .. } => runner.assign(&place.0, place.1),
             Part::Whole | Part::Slice { .. } => assign(&mut runner, &job, &tools.source, goal.as_ref(), &start).await?,
         }
-        let side = SideTables::open(&tools.lake, &name, &app_id, state_dir, start.clone()).await?;
+        let side = SideTables::open(&tools.side, &name, &app_id, state_dir, start.clone()).await?;
         let reads = match part {
             Part::Whole => Reads::Log(Source::open(&tools.source, tools.shared.clone(), &name, job.topics(), start.clone())?),
             Part::Partition { place, tap, .. } => Reads::Log(Source::of_partition(&tools.source, &tap, &name, &place.0, place.1, start.clone())?),
@@ -419,10 +422,13 @@ impl Work {
             self.side.begin();
             let now = chrono::Utc::now();
             let mut sink = self.sink.with(&mut self.side);
-            let worked = match close {
-                true => self.runner.close_all(now, &mut sink).await,
-                false => self.runner.poll(now, &mut sink).await,
+            let work = async {
+                match close {
+                    true => self.runner.close_all(now, &mut sink).await,
+                    false => self.runner.poll(now, &mut sink).await,
+                }
             };
+            let worked = beside(work, self.reads.log()).await;
             match worked {
                 Ok(done) => self.count(&done, began),
                 Err(error @ RunError::Sink { .. }) => {
@@ -455,7 +461,6 @@ impl Work {
         }
         self.polled = Instant::now();
         self.handle.progress.set(self.positions());
-        self.side.flush_if_due().await?;
         Ok(Went::On)
     }
 
@@ -520,6 +525,22 @@ impl Work {
             figures.positions = record::by_text(&positions);
         });
         self.handle.desk.meter(now, io::steps(self.runner.job(), &stats));
+    }
+}
+
+/// Works, and leaves the shared tap when too much gathers there meanwhile: nobody else is to wait for a long epoch.
+async fn beside<T>(work: impl Future<Output = T>, mut source: Option<&mut Source>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = tokio::time::sleep(TICK) => {
+                if let Some(source) = source.as_mut().filter(|source| source.falls_behind()) {
+                    source.step_aside();
+                }
+            }
+        }
     }
 }
 
