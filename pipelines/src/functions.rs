@@ -127,7 +127,8 @@ impl ScalarUDFImpl for WindowFunction {
             [intervals @ .., DataType::Utf8 | DataType::Utf8View] if self.name == "session" => intervals,
             intervals => intervals,
         };
-        match intervals.iter().find(|argument| !matches!(argument, DataType::Interval(_))) {
+        // A constant text is an interval, too; the planner looks at it.
+        match intervals.iter().find(|argument| !matches!(argument, DataType::Interval(_) | DataType::Utf8)) {
             None => Ok(window_type()),
             Some(other) => plan_err!("{} takes intervals, as in {}(INTERVAL '1 minute'), not {other}", self.name, self.name),
         }

@@ -130,6 +130,66 @@ proptest! {
     }
 
     #[test]
+    fn outer_interval_joins(rows in any_rows(), step in 1usize..70, lanes in 1usize..4, (least, greatest) in (-12i64..8, 0i64..15), kind in 0usize..3) {
+        let greatest = least + greatest;
+        let kind = ["LEFT", "RIGHT", "FULL"][kind];
+        // A row of the least values has no key: it meets nobody, and is given all the same.
+        let sql = format!(
+            "INSERT INTO out SELECT a.k AS ak, a.v AS av, a.ts AS at, b.k AS bk, b.v AS bv, b.ts AS bt
+             FROM (SELECT *, CASE WHEN v > -8 THEN k END AS key FROM a) a {kind} JOIN (SELECT *, CASE WHEN v > -8 THEN k END AS key FROM b) b
+             ON a.key = b.key AND b.ts >= a.ts + INTERVAL '{least} seconds' AND b.ts <= a.ts + INTERVAL '{greatest} seconds' AND a.v < b.v"
+        );
+        let half = |row: &Row| row.value as f64 + if row.value < 0 { -0.5 } else { 0.5 };
+        let meet = |one: &Row, other: &Row| {
+            one.key == other.key && one.value > -8 && other.value > -8 && (least..=greatest).contains(&(other.second - one.second)) && half(one) < half(other)
+        };
+        let told = |one: Option<&Row>, other: Option<&Row>| {
+            let mut told = serde_json::Map::new();
+            for (row, [key, value, at]) in [(one, ["ak", "av", "at"]), (other, ["bk", "bv", "bt"])] {
+                if let Some(row) = row {
+                    told.insert(key.to_owned(), row.key.clone().into());
+                    told.insert(value.to_owned(), half(row).into());
+                    told.insert(at.to_owned(), time(row.second).into());
+                }
+            }
+            Value::Object(told)
+        };
+        let (left, right): (Vec<&Row>, Vec<&Row>) = all(&rows).partition(|row| row.kind == "a");
+        let mut expected = Vec::new();
+        for one in &left {
+            expected.extend(right.iter().filter(|other| meet(one, other)).map(|other| told(Some(one), Some(other))));
+        }
+        if kind != "RIGHT" {
+            expected.extend(left.iter().filter(|one| !right.iter().any(|other| meet(one, other))).map(|one| told(Some(one), None)));
+        }
+        if kind != "LEFT" {
+            expected.extend(right.iter().filter(|other| !left.iter().any(|one| meet(one, other))).map(|other| told(None, Some(other))));
+        }
+        prop_assert_eq!(given(&sql, &rows, step, lanes), sorted(expected.into_iter()));
+    }
+
+    #[test]
+    fn windows_over_a_left_interval_join(rows in any_rows(), step in 1usize..70, lanes in 1usize..4) {
+        // A row that nobody met belongs to the window in which its interval ended.
+        let sql = "INSERT INTO out SELECT tumble(INTERVAL '10 seconds')['start'] AS s, count(*) AS n, count(b.v) AS met FROM a LEFT JOIN b
+                   ON a.k = b.k AND b.ts BETWEEN a.ts - INTERVAL '3 seconds' AND a.ts + INTERVAL '8 seconds' GROUP BY tumble(INTERVAL '10 seconds')";
+        let mut windows = BTreeMap::<i64, (i64, i64)>::new();
+        for one in all(&rows).filter(|row| row.kind == "a") {
+            let partners: Vec<i64> =
+                all(&rows).filter(|row| row.kind == "b" && row.key == one.key && (-3..=8).contains(&(row.second - one.second))).map(|row| row.second).collect();
+            for second in &partners {
+                let window = windows.entry(one.second.max(*second).div_euclid(10) * 10).or_default();
+                *window = (window.0 + 1, window.1 + 1);
+            }
+            if partners.is_empty() {
+                windows.entry((one.second + 8).div_euclid(10) * 10).or_default().0 += 1;
+            }
+        }
+        let expected = sorted(windows.into_iter().map(|(start, (n, met))| serde_json::json!({"met": met, "n": n, "s": time(start)})));
+        prop_assert_eq!(given(sql, &rows, step, lanes), expected);
+    }
+
+    #[test]
     fn joins_and_ranks_in_windows(rows in any_rows(), step in 1usize..70, lanes in 1usize..4) {
         let sql = "INSERT INTO out SELECT x.w['start'] AS s, x.k, x.n AS an, y.n AS bn, row_number() OVER (PARTITION BY x.w ORDER BY x.n DESC, x.k) AS place FROM
                    (SELECT tumble(INTERVAL '30 seconds') AS w, k, count(*) AS n FROM a GROUP BY 1, 2) x

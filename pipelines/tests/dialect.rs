@@ -154,7 +154,7 @@ fn tables() {
     replaced(
         "'event.type' =",
         "'start' = 'now', 'event.type' =",
-        "test.sql:6:52: table readings has an unknown option start\n  help: the options are connector, topic, event.type, type, source.offset, format, json.unstructured, bad_data, bootstrap_servers, source.group_id, source.group_id_prefix, source.read_mode",
+        "test.sql:6:52: table readings has an unknown option start\n  help: the options are connector, topic, event.type, type, source.offset, format, json.unstructured, bad_data, bootstrap_servers, source.group_id, source.group_id_prefix, source.read_mode, idle_micros, event_time_field, watermark_field",
     );
     replaced(
         "station TEXT, result",

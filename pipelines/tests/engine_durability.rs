@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Log, Memory, Record, builtin, config, push, reading, run, run_to_end};
+use common::{Log, Memory, Record, builtin, config, job, push, reading, run, run_to_end};
 use pipelines::{Job, RunError, Runner, RunnerConfig, Step};
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ fn two_partitions(seconds: i64) -> Log {
 }
 
 /// Runs to the end, crashing at the nth time that a step is reached, as often as `crashes` says.
-async fn run_with_crashes(name: &str, log: &Log, at: Step, every: usize) -> Memory {
+async fn run_with_crashes(job: &Job, log: &Log, at: Step, every: usize) -> Memory {
     let folder = tempfile::tempdir().unwrap();
     let mut sink = Memory::default();
     let reached = Arc::new(AtomicUsize::new(0));
@@ -26,7 +26,7 @@ async fn run_with_crashes(name: &str, log: &Log, at: Step, every: usize) -> Memo
         let counter = Arc::clone(&reached);
         let hook = move |step: Step| step == at && (counter.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every);
         let config = RunnerConfig { hook: Some(Arc::new(hook)), ..config(2) };
-        let mut runner = Runner::open(builtin(name), folder.path(), config).await.unwrap();
+        let mut runner = Runner::open(job.clone(), folder.path(), config).await.unwrap();
         match run_to_end(&mut runner, log, 37, &mut sink).await {
             Ok(()) => return sink,
             Err(RunError::Interrupted(step)) => assert_eq!(step, at),
@@ -38,11 +38,17 @@ async fn run_with_crashes(name: &str, log: &Log, at: Step, every: usize) -> Memo
 #[tokio::test]
 async fn a_crash_at_any_step_changes_nothing() {
     let log = two_partitions(400);
-    for name in ["sensor_1m", "thresholds"] {
-        let undisturbed = run(builtin(name), &log, 37, config(2)).await;
+    // Each station of the second partition with the one of the first that spoke before it; most have none.
+    let outer = job(
+        "INSERT INTO out SELECT a.station, a.result, b.station AS before, b.result AS was FROM readings a
+         FULL JOIN (SELECT *, replace(station, 's0', 's20') AS other FROM readings) b
+         ON a.station = b.other AND b.station <> a.station AND b.ts BETWEEN a.ts - INTERVAL '7 seconds' AND a.ts - INTERVAL '2 seconds' AND a.result > b.result",
+    );
+    for (name, job) in [("sensor_1m", builtin("sensor_1m")), ("thresholds", builtin("thresholds")), ("outer join", outer)] {
+        let undisturbed = run(job.clone(), &log, 37, config(2)).await;
         assert!(undisturbed.rows().len() > 5);
         for step in Step::ALL {
-            let crashed = run_with_crashes(name, &log, step, 3).await;
+            let crashed = run_with_crashes(&job, &log, step, 3).await;
             assert_eq!(crashed.rows(), undisturbed.rows(), "{name} {step:?}");
             assert_eq!(crashed.late(), undisturbed.late(), "{name} {step:?}");
             assert_eq!(crashed.repeated > 0, step == Step::OutputTaken, "{name} {step:?}: the sink sees an epoch again");

@@ -187,6 +187,9 @@ pub enum JobAction {
     /// Run a job: in the brain that runs on this home, alone, or over what has been / 运行作业
     #[command(long_about = RUN_ABOUT)]
     Run(JobRunArgs),
+    /// Write a job for an Arroyo cluster, with what it needs there / 导出作业到 Arroyo 集群
+    #[command(long_about = EXPORT_ABOUT)]
+    Export(JobExportArgs),
     /// Every job with its state, epoch, watermark, lag, rate and state size / 作业列表
     List,
     /// Stop a job and keep its state; holds until `job start` / 停止作业（保留状态）
@@ -225,11 +228,44 @@ of the lake; of another Kafka by the time of its records), and writes nothing.
 
 Exit status: 0 done, 1 failed, 2 wrong usage.";
 
+const EXPORT_ABOUT: &str = "\
+Write a job for an Arroyo cluster, with what it needs there / 导出作业到 Arroyo 集群
+
+FOLDER gets NAME.sql in Arroyo's dialect; NAME.udfs/*.rs, the user-defined functions that the job calls; and
+NAME.relays/*.sql, jobs for this brain. Arroyo reads and writes no headers of Kafka, so a relay carries what stands in
+headers (the times and types of events) over to plain JSON, and makes events of the results. Relays keep no state: start
+them here with `citybrain job run`.
+
+What Arroyo has no equivalent for is refused with its line, the reason and what to do. Differences that leave results as
+they are stand at the head of NAME.sql.";
+
 const RESET_ABOUT: &str = "\
 Drop a job's state and positions / 清空作业状态与位置
 
 The job begins anew, as its file says. Rows that it has written stay; what it reads again it writes again. On a topic
 its records have the same ids as before.";
+
+#[derive(Args, Clone)]
+pub struct JobExportArgs {
+    /// A job's name, or a file
+    #[arg(value_name = "NAME|FILE")]
+    pub job: PathBuf,
+    /// For Arroyo, the one other engine there is / 目标引擎 Arroyo
+    #[arg(long, required = true)]
+    pub arroyo: bool,
+    /// Where to write / 输出目录
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub out: PathBuf,
+    /// Kafka as Arroyo reaches it; else --kafka, else that of this home / Arroyo 可达的 Kafka
+    #[arg(long, value_name = "HOST:PORT[,...]")]
+    pub bootstrap_servers: Option<String>,
+    /// The lakehouse as Arroyo reaches it, as in s3://bucket/lake / Arroyo 可达的湖仓
+    #[arg(long, value_name = "URL")]
+    pub lake: Option<String>,
+    /// The sources of user-defined functions, FOLDER/NAME/src/lib.rs / 自定义函数源码目录
+    #[arg(long, value_name = "FOLDER", default_value = "udfs/functions")]
+    pub udfs: PathBuf,
+}
 
 #[derive(Args, Clone)]
 pub struct JobRunArgs {

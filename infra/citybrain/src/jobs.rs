@@ -3,14 +3,15 @@
 //! [`catalog`] says which jobs there are, [`decide`] what is to be done about them, [`manager`] does it while the brain
 //! runs. [`work`] is one job at work: from its source through the engine (the crate `pipelines`) to its sink; [`io`] and
 //! [`sinks`] are its two ends, [`side`] the tables that all jobs share, which [`group`] writes, [`figures`] its numbers,
-//! [`record`] what is remembered of it beside its state. [`standalone`] runs one job without a brain, [`shared`] one job in
-//! several processes, [`dry`] over what has been, [`control`] changes which jobs run, and
-//! [`show`] tells about them.
+//! [`record`] what is remembered of it beside its state. [`load`] reads its file, with what [`given`] finds in tables and in
+//! the graph. [`standalone`] runs one job without a brain, [`shared`] one job in several processes, [`dry`] over what has
+//! been, [`control`] changes which jobs run, [`show`] tells about them, and [`export`] writes one for another engine.
 
 mod catalog;
 mod control;
 mod decide;
 mod dry;
+mod export;
 mod figures;
 mod given;
 mod group;
@@ -62,6 +63,7 @@ pub async fn command(context: &Invocation, action: JobAction) -> Result<Ended> {
             Ok(Ended::Done)
         }
         JobAction::Run(args) => run(context, args).await,
+        JobAction::Export(args) => export::run(context, &args),
         JobAction::Stop { name } => control::stand(context, &name, true).await,
         JobAction::Start { name } => control::stand(context, &name, false).await,
         JobAction::Reset { name, yes } => control::reset(context, &name, yes).await,

@@ -29,6 +29,14 @@ pub(crate) fn of_pair(job: &str, left: &str, right: &str) -> String {
     bounded(job, format!("{left}&{right}"))
 }
 
+/// The id of what a row of one side of a join gave that met nobody on the other.
+pub(crate) fn of_alone(job: &str, name: &str, is_left: bool) -> String {
+    match is_left {
+        true => of_pair(job, name, "-"),
+        false => of_pair(job, &format!("{job}/-"), name),
+    }
+}
+
 /// The id of the nth row that one window or record gave.
 pub(crate) fn nth(job: &str, id: &str, n: usize) -> String {
     match n {

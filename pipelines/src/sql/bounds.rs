@@ -97,7 +97,8 @@ fn interval(expr: &Expr) -> Option<i64> {
             match width_us(value) {
                 Ok(us) => Some(us),
                 Err(_) if is_zero(value) => Some(0),
-                Err(_) => None,
+                // A negative one, as in a.ts + INTERVAL '-5 seconds'.
+                Err(_) => value.arithmetic_negate().ok().and_then(|positive| width_us(&positive).ok()).map(|us| -us),
             }
         }
         Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) => interval(expr),

@@ -587,11 +587,7 @@ impl Cutter<'_> {
                 format!("a join of different windows: {} and {}", one.text(), other.text()),
                 "give both sides the same window",
             )),
-            (Nature::Rows(_), Nature::Rows(_)) if join.join_type == JoinType::Inner => self.interval_join(left, right, conditions),
-            (Nature::Rows(_), Nature::Rows(_)) => Err(self.fault(
-                format!("{} JOIN of two streams: when nothing has come yet, something still may", join.join_type),
-                "write JOIN ... ON keys AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '1 minute', or give both sides the same window",
-            )),
+            (Nature::Rows(_), Nature::Rows(_)) => self.interval_join(left, right, join.join_type, conditions),
             _ => Err(self.fault(
                 "a join of rows with windows",
                 "give both sides the same window: SELECT *, tumble(INTERVAL '1 minute') AS window FROM ..., and join on the window as well",
@@ -672,8 +668,16 @@ impl Cutter<'_> {
         self.planned(Projection::try_new(columns, Arc::new(plan)).map(LogicalPlan::Projection))
     }
 
-    /// Two streams, row by row: a step that keeps both as long as their times may still meet.
-    fn interval_join(&mut self, left: Partial, right: Partial, conditions: Vec<Expr>) -> Cut<Partial> {
+    /// Two streams, row by row: a step that keeps both as long as their times may still meet. In an outer join a row that
+    /// nobody met is given alone when the watermark has passed its interval.
+    fn interval_join(&mut self, left: Partial, right: Partial, join_type: JoinType, conditions: Vec<Expr>) -> Cut<Partial> {
+        let alone = match join_type {
+            JoinType::Inner => [false, false],
+            JoinType::Left => [true, false],
+            JoinType::Right => [false, true],
+            JoinType::Full => [true, true],
+            other => return Err(self.fault(format!("{other} JOIN of two streams"), "write JOIN, LEFT JOIN, RIGHT JOIN or FULL JOIN")),
+        };
         for index in self.sources_of(&left.plan).into_iter().chain(self.sources_of(&right.plan)) {
             let source = &self.tables.sources[index];
             if source.watermark.is_none() {
@@ -713,13 +717,31 @@ impl Cutter<'_> {
         let (left, right) = (self.stage(left.plan, &left_hidden)?, self.stage(right.plan, &right_hidden)?);
         let types = |stage: &Stage, columns: usize| stage.plan.schema().fields()[..columns].iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
         let types = [types(&left, left_columns.len()), types(&right, right_columns.len())].concat();
-        let step = StepKind::Join(IntervalJoin { keys, distance_us, key_names });
+        let rest = conjunction(rest);
+        let also = match &rest {
+            Some(rest) if alone.contains(&true) => Some(self.of_pair(rest, left_columns.iter().chain(&right_columns))?),
+            _ => None,
+        };
+        let step = StepKind::Join(IntervalJoin { keys, distance_us, key_names, alone, also });
         let feed = self.add_step(step, vec![left, right], types, None);
         let mut plan = self.read_feed(feed, names)?;
-        if let Some(rest) = conjunction(rest) {
+        if let (Some(rest), false) = (rest, alone.contains(&true)) {
             plan = self.planned(Filter::try_new(rest, Arc::new(plan)).map(LogicalPlan::Filter))?;
         }
         Ok(Partial { plan, nature: Nature::Rows(Hidden::of_feed(feed)) })
+    }
+
+    /// A condition of an outer join over the columns of the feed that the step fills.
+    fn of_pair<'c>(&self, condition: &Expr, columns: impl Iterator<Item = &'c Expr>) -> Cut<Expr> {
+        if self.failing.is_called_in(condition) {
+            return Err(self.fault("a user-defined function in the ON of an outer join", "compute it in a subquery, and compare its result in the ON"));
+        }
+        let columns: Vec<&Expr> = columns.collect();
+        let of_feed = |expr: Expr| match columns.iter().position(|column| **column == expr) {
+            Some(index) => Ok(Transformed::yes(Expr::Column(Column::from_name(format!("c{index}"))))),
+            None => Ok(Transformed::no(expr)),
+        };
+        condition.clone().transform(of_feed).map(|rewritten| rewritten.data).map_err(|error| self.planner(error))
     }
 
     fn check_aggregate(&self, expr: &Expr) -> Cut<()> {
@@ -737,7 +759,9 @@ impl Cutter<'_> {
             "array_agg", "first_value", "last_value", "nth_value", "string_agg", "approx_percentile_cont", "approx_percentile_cont_with_weight",
             "approx_median", "percentile_cont",
         ];
-        if ORDERED.contains(&name.as_str()) || !call.params.order_by.is_empty() {
+        // Their partial sums of floats depend on how rows are put together.
+        let inexact = ["corr", "covar", "covar_pop", "covar_samp"].contains(&name.as_str()) || name.starts_with("regr_");
+        if inexact || ORDERED.contains(&name.as_str()) || !call.params.order_by.is_empty() {
             let fault = Fault::new(at, format!("{name} depends on the order of rows, or cannot be kept exactly"));
             return Err(fault.hint(format!("the aggregates are {}", OFFERED.join(", "))));
         }

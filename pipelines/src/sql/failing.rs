@@ -48,6 +48,12 @@ impl Failing {
         Ok((numbered.data.recompute_schema()?, numbered.transformed))
     }
 
+    /// Whether an expression calls such a function.
+    pub(crate) fn is_called_in(&self, expr: &Expr) -> bool {
+        let calls = |expr: &Expr| Ok(matches!(expr, Expr::ScalarFunction(call) if self.functions.contains_key(call.func.name())));
+        expr.exists(calls).unwrap_or(true)
+    }
+
     fn number_call(&self, expr: Expr, row: &Expr) -> Transformed<Expr> {
         match expr {
             Expr::ScalarFunction(mut call) if self.functions.get(call.func.name()) == Some(&call.args.len()) => {

@@ -109,6 +109,10 @@ pub(crate) struct IntervalJoin {
     pub(crate) distance_us: (i64, i64),
     /// The keys as they are written.
     pub(crate) key_names: Vec<String>,
+    /// Of an outer join, whether a left row and whether a right row without a partner is given alone.
+    pub(crate) alone: [bool; 2],
+    /// Of an outer join, what a pair must fulfil besides: over the columns of the step's feed.
+    pub(crate) also: Option<Expr>,
 }
 
 /// How a stream is cut into finite pieces. All widths are in microseconds.

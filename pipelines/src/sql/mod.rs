@@ -9,6 +9,7 @@ pub(crate) mod lookup;
 pub(crate) mod options;
 pub(crate) mod origin;
 pub(crate) mod plan;
+pub(crate) mod positions;
 pub(crate) mod refuse;
 pub(crate) mod rewrite;
 pub(crate) mod script;

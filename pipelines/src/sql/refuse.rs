@@ -91,7 +91,7 @@ impl Visitor for Walk {
 
 const REFUSED: [(&[&str], &str, &str); 3] = [
     (
-        &["now", "current_timestamp", "current_date", "current_time", "localtimestamp", "today"],
+        &["now", "current_timestamp", "current_date", "current_time", "localtimestamp", "today", "wallclock"],
         "the clock differs from run to run, so the result could not be recomputed",
         "use the event's own time, or METADATA FROM 'recorded_time'",
     ),

@@ -2,7 +2,9 @@
 
 use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType as SqlType, Expr, Ident, Interval, Query, Spanned, Value};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, DataType as SqlType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Interval, Query, Spanned, Value,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -11,6 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 use crate::functions::width_us;
 use crate::limits::SQL_BYTES_MAX;
 use crate::sql::fault::Fault;
+use crate::sql::positions;
 
 /// A whole job file.
 #[derive(Debug, Clone)]
@@ -97,7 +100,7 @@ pub(crate) fn parse(sql: &str) -> Result<Script, Fault> {
             Token::EOF => break,
             Token::Word(word) if word.keyword == Keyword::CREATE => {
                 parser.next_token();
-                let (name, at) = if consume_word(&mut parser, "view") {
+                let (name, at) = if consume_word(&mut parser, "view") || is_query(&parser) {
                     let view = view(&mut parser)?;
                     let key = (view.name.clone(), view.at);
                     views.push(view);
@@ -140,15 +143,28 @@ fn insert_into(parser: &mut Parser<'_>) -> Result<Insert, Fault> {
         let fault = Fault::new(next.span.start, "INSERT with a list of columns");
         return Err(fault.hint("name the columns in the SELECT: they go to the sink's columns in order"));
     }
-    let query = parser.parse_query().map_err(Fault::parser)?;
+    let query = read_query(parser)?;
     Ok(Insert { into, at, query, query_at: next.span.start })
 }
 
+fn read_query(parser: &mut Parser<'_>) -> Result<Box<Query>, Fault> {
+    let mut query = parser.parse_query().map_err(Fault::parser)?;
+    positions::read(&mut query);
+    Ok(query)
+}
+
+/// Whether `TABLE name AS` comes next: a table of what a query gives, which is a view here.
+fn is_query(parser: &Parser<'_>) -> bool {
+    let is = |nth: usize, keyword: Keyword| matches!(parser.peek_nth_token(nth).token, Token::Word(word) if word.keyword == keyword);
+    is(0, Keyword::TABLE) && is(2, Keyword::AS)
+}
+
 fn view(parser: &mut Parser<'_>) -> Result<View, Fault> {
+    let _ = parser.parse_keyword(Keyword::TABLE);
     let at = parser.peek_token().span.start;
     let name = identifier(parser)?;
     parser.expect_keyword(Keyword::AS).map_err(Fault::parser)?;
-    let query = parser.parse_query().map_err(Fault::parser)?;
+    let query = read_query(parser)?;
     Ok(View { name, at, query })
 }
 
@@ -200,7 +216,12 @@ fn column(parser: &mut Parser<'_>) -> Result<ColumnDef, Fault> {
         } else if consume_word(parser, "generated") {
             parser.expect_keywords(&[Keyword::ALWAYS, Keyword::AS]).map_err(Fault::parser)?;
             let at = parser.peek_token().span.start;
-            column.generated = Some((parser.parse_expr().map_err(Fault::parser)?, at));
+            let expr = parser.parse_expr().map_err(Fault::parser)?;
+            match metadata_call(&expr) {
+                // How Arroyo wrote METADATA FROM before it had it.
+                Some(name) => column.metadata = Some((name, at)),
+                None => column.generated = Some((expr, at)),
+            }
             // Arroyo wants the word; what is computed is computed either way.
             consume_word(parser, "stored");
         } else if consume_word(parser, "not") {
@@ -213,28 +234,55 @@ fn column(parser: &mut Parser<'_>) -> Result<ColumnDef, Fault> {
     }
 }
 
+/// The name in `metadata('name')`.
+fn metadata_call(expr: &Expr) -> Option<String> {
+    let function = match expr {
+        Expr::Nested(inner) => return metadata_call(inner),
+        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("metadata") => function,
+        _ => return None,
+    };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match &list.args[..] {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] => match &value.value {
+            Value::SingleQuotedString(name) => Some(name.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// How far a watermark stays behind its column when nothing is said of it, as in Arroyo.
+pub(crate) const DELAY_US: i64 = 1_000_000;
+
 fn watermark(parser: &mut Parser<'_>) -> Result<Watermark, Fault> {
     parser.next_token();
     parser.expect_keyword(Keyword::FOR).map_err(Fault::parser)?;
     let at = parser.peek_token().span.start;
     let column = identifier(parser)?;
-    parser.expect_keyword(Keyword::AS).map_err(Fault::parser)?;
+    if !parser.parse_keyword(Keyword::AS) {
+        return Ok(Watermark { column, at, delay_us: DELAY_US });
+    }
     let delay_at = parser.peek_token().span.start;
     let delay = parser.parse_expr().map_err(Fault::parser)?;
-    let delay_us = match &delay {
+    let wrong = || {
+        let fault = Fault::new(delay_at, format!("a watermark of {delay}"));
+        fault.hint(format!("write WATERMARK FOR {column} AS {column} - INTERVAL '30 seconds'"))
+    };
+    let delay_us = delay_us(&delay, &column).ok_or_else(wrong)?;
+    Ok(Watermark { column, at, delay_us })
+}
+
+/// How far an expression is behind a column: `column` itself, or `column - INTERVAL '...'`.
+pub(crate) fn delay_us(delay: &Expr, column: &str) -> Option<i64> {
+    match delay {
+        Expr::Nested(inner) => delay_us(inner, column),
         Expr::Identifier(of) if lower(of) == column => Some(0),
         Expr::BinaryOp { left, op: BinaryOperator::Minus, right } => match (left.as_ref(), right.as_ref()) {
             (Expr::Identifier(of), Expr::Interval(interval)) if lower(of) == column => interval_us(interval),
             _ => None,
         },
         _ => None,
-    };
-    let wrong = || {
-        let fault = Fault::new(delay_at, format!("a watermark of {delay}"));
-        fault.hint(format!("write WATERMARK FOR {column} AS {column} - INTERVAL '30 seconds'"))
-    };
-    let delay_us = delay_us.ok_or_else(wrong)?;
-    Ok(Watermark { column, at, delay_us })
+    }
 }
 
 fn interval_us(interval: &Interval) -> Option<i64> {

@@ -11,7 +11,7 @@ use crate::engine::decode::json_field;
 use crate::functions::position_type;
 use crate::sql::fault::Fault;
 use crate::sql::options::Options;
-use crate::sql::script::{ColumnDef, Create, Script};
+use crate::sql::script::{self, ColumnDef, Create, Script};
 use crate::sql::types;
 
 /// Where a job's rows go.
@@ -249,7 +249,8 @@ fn source_table(table: &Create, mut options: Options<'_>) -> Result<Source, Faul
     let format = if text || unstructured { Format::Text } else { Format::Json };
     options.only("bad_data", &["drop"])?;
     let bootstrap = options.take("bootstrap_servers").map(|(servers, _)| servers.to_owned());
-    options.pass_over(&["source.group_id", "source.group_id_prefix", "source.read_mode"]);
+    options.pass_over(&["source.group_id", "source.group_id_prefix", "source.read_mode", "idle_micros"]);
+    let times = (options.take("event_time_field"), options.take("watermark_field"));
     options.finish()?;
     distinct(table)?;
     let (computed, read): (Vec<_>, Vec<_>) = table.columns.iter().partition(|column| column.generated.is_some());
@@ -265,7 +266,8 @@ fn source_table(table: &Create, mut options: Options<'_>) -> Result<Source, Faul
         return Err(fault.hint("declare value TEXT, and take it apart in the SELECT"));
     }
     let mut source = Source { name: table.name.clone(), bootstrap, topics, event_types, from_latest, format, columns, generated, watermark: None };
-    if let Some(watermark) = &table.watermark {
+    let from_options = watermark_of_options(table, times)?;
+    if let Some(watermark) = table.watermark.as_ref().or(from_options.as_ref()) {
         match source.fields().iter().find(|field| *field.name() == watermark.column) {
             Some(field) if *field.data_type() == timestamp_type() => {}
             Some(_) => return Err(Fault::new(watermark.at, format!("{} is no TIMESTAMP", watermark.column))),
@@ -274,6 +276,25 @@ fn source_table(table: &Create, mut options: Options<'_>) -> Result<Source, Faul
         source.watermark = Some(Watermark { column: watermark.column.clone(), delay_us: watermark.delay_us });
     }
     Ok(source)
+}
+
+/// The watermark as Arroyo's older options say it: `event_time_field`, and `watermark_field` for a column computed from it.
+fn watermark_of_options(table: &Create, (time, watermark): (Option<(&str, SqlLocation)>, Option<(&str, SqlLocation)>)) -> Result<Option<script::Watermark>, Fault> {
+    let Some((column, at)) = time.or(watermark) else { return Ok(None) };
+    if let Some(declared) = &table.watermark {
+        return Err(Fault::new(at, "two watermarks").hint(format!("leave the option out: WATERMARK FOR {} stands among the columns", declared.column)));
+    }
+    let delay_us = match watermark {
+        None => script::DELAY_US,
+        Some((field, _)) if field == column => 0,
+        Some((field, at)) => {
+            let computed = table.columns.iter().find(|column| column.name == field).and_then(|column| column.generated.as_ref());
+            let wrong = || Fault::new(at, format!("{field} is not computed as {column} - INTERVAL '...'"));
+            let delay = computed.and_then(|(expr, _)| script::delay_us(expr, column));
+            delay.ok_or_else(|| wrong().hint(format!("write WATERMARK FOR {column} AS {column} - INTERVAL '30 seconds' among the columns")))?
+        }
+    };
+    Ok(Some(script::Watermark { column: column.to_owned(), at, delay_us }))
 }
 
 fn generated_column(column: &ColumnDef) -> Result<Generated, Fault> {
@@ -364,11 +385,18 @@ fn kafka_sink(table: &Create, mut options: Options<'_>) -> Result<SinkTable, Fau
     Ok(SinkTable { target: Target::Kafka { bootstrap, topic, event_type, key_column, latch }, at: table.at, columns: sink_columns(table)?, named })
 }
 
+/// Options of Arroyo that say how files are cut, named and packed: here an epoch is a file.
+const FILE_LAYOUT: [&str; 13] = [
+    "parquet_compression", "rollover_seconds", "inactivity_rollover_seconds", "target_file_size", "parquet.compression", "parquet.row_batch_size",
+    "parquet.row_group_size", "rolling_policy.file_size", "rolling_policy.interval", "rolling_policy.inactivity_interval", "filename.strategy",
+    "filename.prefix", "filename.suffix",
+];
+
 fn delta_sink(table: &Create, mut options: Options<'_>) -> Result<SinkTable, Fault> {
     let (path, at) = options.need("path", "gold.sensor_1m")?;
     options.only("type", &["sink"])?;
     options.only("format", &["parquet"])?;
-    options.pass_over(&["parquet_compression", "rollover_seconds", "inactivity_rollover_seconds", "target_file_size"]);
+    options.pass_over(&FILE_LAYOUT);
     options.finish()?;
     plain_table(table)?;
     let plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -391,7 +419,7 @@ fn file_sink(table: &Create, mut options: Options<'_>) -> Result<SinkTable, Faul
         Some(("json", _)) => FileFormat::Json,
         _ => FileFormat::Parquet,
     };
-    options.pass_over(&["parquet_compression", "rollover_seconds", "inactivity_rollover_seconds", "target_file_size"]);
+    options.pass_over(&FILE_LAYOUT);
     options.finish()?;
     plain_table(table)?;
     let target = Target::Filesystem { path, format };

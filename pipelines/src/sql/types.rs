@@ -69,3 +69,30 @@ pub(crate) fn name(data_type: &DataType) -> String {
         other => other.to_string(),
     }
 }
+
+/// The name of a type as Arroyo reads it; it knows no POSITION.
+pub(crate) fn arroyo(data_type: &DataType) -> String {
+    match data_type {
+        DataType::List(item) => format!("{}[]", arroyo(item.data_type())),
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = fields.iter().map(|field| format!("{} {}", field.name(), arroyo(field.data_type()))).collect();
+            format!("STRUCT<{}>", fields.join(", "))
+        }
+        other => name(other),
+    }
+}
+
+/// The same, when the dialect can write the type at all.
+pub(crate) fn written(data_type: &DataType) -> Option<String> {
+    let known = |data_type: &DataType| {
+        matches!(
+            data_type,
+            DataType::Utf8 | DataType::Int32 | DataType::Int64 | DataType::Float64 | DataType::Boolean | DataType::Timestamp(_, _) | DataType::Date32
+        )
+    };
+    match data_type {
+        DataType::List(item) => written(item.data_type()).map(|item| format!("{item}[]")),
+        DataType::Struct(fields) => fields.iter().all(|field| written(field.data_type()).is_some()).then(|| arroyo(data_type)),
+        other => known(other).then(|| arroyo(other)),
+    }
+}

@@ -1,5 +1,6 @@
 //! `tumble`, `hop` and `session` as they are called in a query.
 
+use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
 use chrono::FixedOffset;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
@@ -45,6 +46,12 @@ pub(crate) fn parse(expr: &Expr, marks: &Marks) -> Result<Option<WindowCall>, Fa
     let (mut time, mut gap) = (None, Gap { months: 0, us: 0, offset_us: 0 });
     for (index, arg) in args.into_iter().enumerate() {
         match arg {
+            Expr::Literal(ScalarValue::Utf8(Some(text)), _) if widths.is_empty() || name == "hop" => {
+                // tumble('5 seconds'), as Arroyo also takes it.
+                let interval = parse_interval_month_day_nano(&text).map_err(|error| wrong(error.to_string()))?;
+                widths.push(width_us(&ScalarValue::IntervalMonthDayNano(Some(interval))).map_err(wrong)?);
+                gap.us = widths[0];
+            }
             Expr::Literal(ScalarValue::Utf8(Some(zone)), _) if name == "session" && index > 0 => gap.offset_us = offset_us(&zone).map_err(wrong)?,
             Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) if name == "session" && value.months > 0 => {
                 gap.months = value.months.unsigned_abs();

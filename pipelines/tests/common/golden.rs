@@ -30,12 +30,13 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::builtin);
 
 /// One event of the log.
 #[derive(Debug, Clone)]
-struct Event {
-    topic: String,
-    kind: String,
-    time_us: i64,
-    recorded_us: i64,
-    data: String,
+pub struct Event {
+    pub topic: String,
+    /// The type of the event; nothing for a record that is none.
+    pub kind: Option<String>,
+    pub time_us: i64,
+    pub recorded_us: i64,
+    pub data: String,
 }
 
 /// A golden file.
@@ -108,6 +109,11 @@ impl Golden {
         Ok(golden)
     }
 
+    /// The events of some topics, in the order in which they were recorded.
+    pub fn events(&self, topics: &[String]) -> Vec<Event> {
+        self.events.iter().filter(|event| topics.contains(&event.topic)).cloned().collect()
+    }
+
     /// The job with its lookup files.
     pub fn job(&self) -> Job {
         with_lookups(&self.job, &self.lookups)
@@ -166,7 +172,7 @@ impl Event {
         let kind = REGISTRY.get(name).ok_or(format!("there is no event type {name}"))?;
         let value: Value = serde_json::from_str(data).map_err(|error| error.to_string())?;
         kind.validate(&value).map_err(|problems| format!("{}: {}", problems[0].path, problems[0].message))?;
-        let at = |time_us| Event { topic: kind.topic.clone(), kind: kind.event_type.clone(), time_us, recorded_us: time_us + late_us, data: data.to_owned() };
+        let at = |time_us| Event { topic: kind.topic.clone(), kind: Some(kind.event_type.clone()), time_us, recorded_us: time_us + late_us, data: data.to_owned() };
         Ok((0..times).map(|nth: i64| at(time_us + nth * every_us)).collect())
     }
 }
@@ -181,7 +187,7 @@ fn clock_us(text: &str) -> Option<i64> {
     Some(((hours * 60 + minutes) * 60 + seconds) * 1_000_000)
 }
 
-fn chunk(events: &[&Event], from: i64) -> Chunk {
+pub fn chunk(events: &[&Event], from: i64) -> Chunk {
     let count = events.len();
     let to = from + count as i64;
     let text = |value: fn(&Event) -> Option<&str>| -> ArrayRef { Arc::new(events.iter().map(|event| value(event)).collect::<StringArray>()) };
@@ -197,9 +203,9 @@ fn chunk(events: &[&Event], from: i64) -> Chunk {
         nothing(),
         nothing(),
         nothing(),
-        text(|event| Some(&event.kind)),
+        text(|event| event.kind.as_deref()),
         nothing(),
-        times(|event| event.time_us),
+        Arc::new(TimestampMicrosecondArray::from_iter(events.iter().map(|event| event.kind.as_ref().map(|_| event.time_us))).with_timezone("UTC")),
         times(|event| event.recorded_us),
         nothing(),
         nothing(),

@@ -2,15 +2,23 @@
 //!
 //! Each side keeps its rows in slices of time, each with an index from keys to rows. New rows of one side look for partners
 //! among the rows of the other that their distance allows; a slice goes when no row to come can reach it.
+//!
+//! In an outer join a row is *due* when the watermark has passed its own time and the last one that a partner may have. It is
+//! then looked at once more, and given alone when it has no partner. So nothing has to be kept about who has met whom, but
+//! the rows that it may have met are kept until then.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array, new_null_array};
 use arrow::compute::{concat_batches, interleave, take_record_batch};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
+use datafusion::common::DFSchema;
 use datafusion::error::Result;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::PhysicalExpr;
 
 use crate::engine::feeds::Names;
 use crate::engine::ids;
@@ -30,6 +38,10 @@ pub(crate) struct JoinStep {
     sides: [Side; 2],
     /// Least and greatest time of a partner minus that of the row, seen from each side.
     distance: [(i64, i64); 2],
+    /// How long after its time a row of each side is due, when it is given alone if it has no partner.
+    due: [Option<i64>; 2],
+    /// What a pair of an outer join must fulfil besides, and the columns that it is asked of.
+    also: Option<(Arc<dyn PhysicalExpr>, SchemaRef)>,
 }
 
 /// The rows of one side.
@@ -101,12 +113,15 @@ impl Picked {
 }
 
 impl JoinStep {
-    pub(crate) fn new(tag: u32, stages: [StagePlan; 2], join: &IntervalJoin) -> Result<JoinStep> {
+    pub(crate) fn new(tag: u32, stages: [StagePlan; 2], join: &IntervalJoin, session: &SessionState) -> Result<JoinStep> {
         let (least, greatest) = join.distance_us;
         let slice_us = (greatest.saturating_sub(least) / JOIN_SLICES).max(1_000);
         let left = Side::new(tag, 0, &stages[0], join.keys.iter().map(|key| key.0).collect(), slice_us)?;
         let right = Side::new(tag, 1, &stages[1], join.keys.iter().map(|key| key.1).collect(), slice_us)?;
-        Ok(JoinStep { stages, sides: [left, right], distance: [(least, greatest), (greatest.saturating_neg(), least.saturating_neg())] })
+        let also = join.also.clone().map(|also| pair_condition(also, [&left, &right], session)).transpose()?;
+        let distance = [(least, greatest), (greatest.saturating_neg(), least.saturating_neg())];
+        let due = [0, 1].map(|side: usize| join.alone[side].then_some(distance[side].1.max(0)));
+        Ok(JoinStep { stages, sides: [left, right], distance, due, also })
     }
 
     pub(crate) fn restore(&mut self, chunks: Vec<(ChunkId, Tag, usize)>, store: &mut Store) -> Result<()> {
@@ -123,10 +138,10 @@ impl JoinStep {
 
     pub(crate) async fn work(&mut self, epoch: &mut Epoch<'_>) -> Result<Vec<Given>> {
         let mut new: Vec<Vec<Placed>> = Vec::with_capacity(2);
-        for (stage, side) in self.stages.iter().zip(&mut self.sides) {
+        for ((stage, side), due) in self.stages.iter().zip(&mut self.sides).zip(self.due) {
             let rows = stage.rows(epoch.session, epoch.feeds).await?;
             let rows = named(&rows, epoch, &side.schema)?;
-            new.push(side.add(&rows, epoch.before, epoch.store)?);
+            new.push(side.add(&rows, epoch.before, due.is_some(), epoch.store)?);
         }
         // New rows of the right meet all of the left, new ones of the left the old ones of the right: each pair once.
         let mut pairs = [Picked::default(), Picked::default()];
@@ -145,11 +160,73 @@ impl JoinStep {
                 }
             });
         }
-        let given = self.joined(&pairs, epoch)?;
-        for (side, (_, greatest)) in self.sides.iter_mut().zip(self.distance) {
-            side.expire(greatest, epoch.after, epoch.store);
+        let pairs = self.fulfilled(pairs, epoch.store)?;
+        let mut given = self.joined(&pairs, epoch)?;
+        for side in 0..2 {
+            given.extend(self.alone(side, epoch)?);
+        }
+        for side in 0..2 {
+            let keep = self.keep(side);
+            self.sides[side].expire(keep, epoch.after, epoch.store);
         }
         Ok(given)
+    }
+
+    /// How long after its time a row is needed: for partners to come, until it is due, and until those that it met are due.
+    fn keep(&self, side: usize) -> i64 {
+        let (_, greatest) = self.distance[side];
+        let partners_due = self.due[1 - side].map(|due| greatest.saturating_add(due));
+        [Some(greatest), self.due[side], partners_due].into_iter().flatten().max().expect("there is one at least")
+    }
+
+    /// The pairs that fulfil the condition of an outer join.
+    fn fulfilled(&self, pairs: [Picked; 2], store: &mut Store) -> Result<[Picked; 2]> {
+        let Some((also, schema)) = &self.also else { return Ok(pairs) };
+        if pairs[0].rows.is_empty() {
+            return Ok(pairs);
+        }
+        let mut columns = pairs[0].columns(store, self.sides[0].columns())?;
+        columns.extend(pairs[1].columns(store, self.sides[1].columns())?);
+        let rows = RecordBatch::try_new(Arc::clone(schema), columns)?;
+        let is_true = also.evaluate(&rows)?.into_array(rows.num_rows())?;
+        let is_true = is_true.as_boolean();
+        let kept = |mut picked: Picked| {
+            let mut row = 0..;
+            picked.rows.retain(|_| row.next().is_some_and(|row| is_true.is_valid(row) && is_true.value(row)));
+            picked
+        };
+        Ok(pairs.map(kept))
+    }
+
+    /// The rows of a side that are due and have no partner, with nothing beside them.
+    fn alone(&self, side: usize, epoch: &mut Epoch<'_>) -> Result<Option<Given>> {
+        let (Some(due), Some(after)) = (self.due[side], epoch.after) else { return Ok(None) };
+        let rows = self.sides[side].between(epoch.before.map(|before| before.saturating_sub(due)), after.saturating_sub(due));
+        let mut pairs = [Picked::default(), Picked::default()];
+        for row in &rows {
+            self.sides[1 - side].partners(row, self.distance[side], |partner, at| {
+                pairs[side].push(row.chunk, row.row);
+                pairs[1 - side].push(partner, at);
+            });
+        }
+        let met = self.fulfilled(pairs, epoch.store)?;
+        let met: HashSet<(ChunkId, usize)> = met[side].rows.iter().map(|(chunk, row)| (met[side].chunks[*chunk], *row)).collect();
+        let mut alone = Picked::default();
+        rows.iter().filter(|row| !met.contains(&(row.chunk, row.row as usize))).for_each(|row| alone.push(row.chunk, row.row));
+        if alone.rows.is_empty() {
+            return Ok(None);
+        }
+        let mut columns = alone.columns(epoch.store, self.sides[side].schema.fields().len())?;
+        let (times, names) = (columns.pop().expect("times come last"), columns.pop().expect("names come before them"));
+        let names: StringArray = names.as_string::<i32>().iter().map(|name| Some(ids::of_alone(epoch.job, name?, side == 0))).collect();
+        let times: TimestampMicrosecondArray = times.as_primitive::<TimestampMicrosecondType>().unary(|time| time.saturating_add(due));
+        let other = &self.sides[1 - side];
+        let nothing = other.schema.fields()[..other.columns()].iter().map(|field| new_null_array(field.data_type(), names.len()));
+        let columns = match side {
+            0 => columns.into_iter().chain(nothing).collect(),
+            _ => nothing.chain(columns).collect(),
+        };
+        Ok(Some(Given { columns, times: times.with_timezone("UTC"), names: Names::Text(names) }))
     }
 
     /// The rows of the pairs, side by side.
@@ -177,13 +254,18 @@ impl Side {
         Ok(Side { tag, side, schema, keys, converter: RowConverter::new(sort)?, slice_us, slices: BTreeMap::new() })
     }
 
-    /// Adds rows that are in time and have keys, and says where they are.
-    fn add(&mut self, rows: &RecordBatch, before: Option<i64>, store: &mut Store) -> Result<Vec<Placed>> {
+    /// How many columns its rows have, without names and times.
+    fn columns(&self) -> usize {
+        self.schema.fields().len() - 2
+    }
+
+    /// Adds rows that are in time, and says where they are. What has no key meets nobody, and is kept for an outer join only.
+    fn add(&mut self, rows: &RecordBatch, before: Option<i64>, without_key: bool, store: &mut Store) -> Result<Vec<Placed>> {
         let times = rows.column(rows.num_columns() - 1).as_primitive::<TimestampMicrosecondType>();
         let mut by_slice = BTreeMap::<i64, Vec<u32>>::new();
         for (row, time) in times.values().iter().enumerate() {
             let in_time = before.is_none_or(|before| *time >= before);
-            if in_time && self.keys.iter().all(|key| rows.column(*key).is_valid(row)) {
+            if in_time && (without_key || self.has_key(rows, row)) {
                 by_slice.entry(window_start(*time, self.slice_us)).or_default().push(row as u32);
             }
         }
@@ -195,6 +277,10 @@ impl Side {
             placed.extend(self.remember(slice, id, &part)?);
         }
         Ok(placed)
+    }
+
+    fn has_key(&self, rows: &RecordBatch, row: usize) -> bool {
+        self.keys.iter().all(|key| rows.column(*key).is_valid(row))
     }
 
     fn put(&self, slice: i64, rows: RecordBatch, store: &mut Store) -> Result<ChunkId> {
@@ -217,13 +303,16 @@ impl Side {
         let columns: Vec<ArrayRef> = self.keys.iter().map(|key| Arc::clone(rows.column(*key))).collect();
         let keys = self.converter.convert_columns(&columns)?;
         let times = rows.column(rows.num_columns() - 1).as_primitive::<TimestampMicrosecondType>();
+        // An empty key stands for none.
+        let key = |row: usize| if self.has_key(rows, row) { Box::from(keys.row(row).data()) } else { Box::default() };
+        let row_keys: Vec<Box<[u8]>> = (0..rows.num_rows()).map(key).collect();
         let slice = self.slices.entry(slice).or_default();
         let chunk = slice.chunks.len() as u32;
         slice.chunks.push(id);
         slice.rows += rows.num_rows();
         let mut placed = Vec::with_capacity(rows.num_rows());
-        for row in 0..rows.num_rows() {
-            let (key, time) = (Box::<[u8]>::from(keys.row(row).data()), times.value(row));
+        for (row, key) in row_keys.into_iter().enumerate() {
+            let time = times.value(row);
             slice.index.entry(key.clone()).or_default().push(Place { chunk, row: row as u32, time });
             placed.push(Placed { key, time, chunk: id, row: row as u32 });
         }
@@ -232,6 +321,9 @@ impl Side {
 
     /// The rows of this side that a row of the other meets.
     fn partners(&self, row: &Placed, (least, greatest): (i64, i64), mut found: impl FnMut(ChunkId, u32)) {
+        if row.key.is_empty() {
+            return;
+        }
         let (from, to) = (row.time.saturating_add(least), row.time.saturating_add(greatest));
         for slice in self.slices.range(window_start(from, self.slice_us)..=to).map(|(_, slice)| slice) {
             let Some(places) = slice.index.get(&row.key) else { continue };
@@ -241,16 +333,41 @@ impl Side {
         }
     }
 
-    /// Drops the slices that no row to come can reach.
-    fn expire(&mut self, greatest: i64, after: Option<i64>, store: &mut Store) {
+    /// The rows from one time on and before another, in the order in which they are kept.
+    fn between(&self, from: Option<i64>, before: i64) -> Vec<Placed> {
+        let first = from.map_or(i64::MIN, |from| window_start(from, self.slice_us));
+        let mut found = Vec::new();
+        for slice in self.slices.range(first..before.max(first)).map(|(_, slice)| slice) {
+            let begin = found.len();
+            for (key, places) in &slice.index {
+                let in_range = |place: &&Place| from.is_none_or(|from| from <= place.time) && place.time < before;
+                let row = |place: &Place| (place.chunk, Placed { key: key.clone(), time: place.time, chunk: slice.chunks[place.chunk as usize], row: place.row });
+                found.extend(places.iter().filter(in_range).map(row));
+            }
+            found[begin..].sort_unstable_by_key(|(chunk, placed)| (*chunk, placed.row));
+        }
+        found.into_iter().map(|(_, placed)| placed).collect()
+    }
+
+    /// Drops the slices whose rows are not needed any more.
+    fn expire(&mut self, keep: i64, after: Option<i64>, store: &mut Store) {
         let Some(after) = after else { return };
         let slice_us = self.slice_us;
         self.slices.retain(|start, slice| {
-            let needed = start.saturating_add(slice_us - 1).saturating_add(greatest) >= after;
+            let needed = start.saturating_add(slice_us - 1).saturating_add(keep) >= after;
             if !needed {
                 slice.chunks.iter().for_each(|id| store.drop(*id));
             }
             needed
         });
     }
+}
+
+/// The condition of an outer join over the columns of both sides.
+fn pair_condition(condition: Expr, sides: [&Side; 2], session: &SessionState) -> Result<(Arc<dyn PhysicalExpr>, SchemaRef)> {
+    let types = sides.into_iter().flat_map(|side| &side.schema.fields()[..side.columns()]);
+    let fields = types.enumerate().map(|(index, field)| Field::new(format!("c{index}"), field.data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let condition = session.create_physical_expr(condition, &DFSchema::try_from(Arc::clone(&schema))?)?;
+    Ok((condition, schema))
 }

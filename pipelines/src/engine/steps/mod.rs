@@ -82,7 +82,13 @@ impl StepShape {
             StepKind::Collect(collect) => StepShape { window: format!("rows of {}", collect.window.text()), keys: Vec::new(), aggregates: Vec::new() },
             StepKind::Join(join) => {
                 let (least, greatest) = join.distance_us;
-                StepShape { window: format!("join {least}..{greatest} µs"), keys: join.key_names.clone(), aggregates: Vec::new() }
+                let kind = match join.alone {
+                    [false, false] => "join",
+                    [true, false] => "left join",
+                    [false, true] => "right join",
+                    [true, true] => "full join",
+                };
+                StepShape { window: format!("{kind} {least}..{greatest} µs"), keys: join.key_names.clone(), aggregates: Vec::new() }
             }
         }
     }
@@ -110,7 +116,7 @@ impl StepWork {
             StepKind::Collect(collect) => {
                 (Kind::Collect(CollectStep::new(tag, stage(0)?, collect.window)), format!("rows of {}", collect.window.text()))
             }
-            StepKind::Join(join) => (Kind::Join(JoinStep::new(tag, [stage(0)?, stage(1)?], join)?), format!("join on {}", join.key_names.join(", "))),
+            StepKind::Join(join) => (Kind::Join(JoinStep::new(tag, [stage(0)?, stage(1)?], join, session)?), format!("join on {}", join.key_names.join(", "))),
         };
         Ok(StepWork { feed: step.feed, label, kind, rows_in: 0, rows_out: 0, busy: std::time::Duration::ZERO })
     }
