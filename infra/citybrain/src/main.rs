@@ -8,7 +8,6 @@
 //! Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but something was
 //! refused.
 
-mod arenas;
 mod bench;
 mod city;
 mod cli;
@@ -17,6 +16,7 @@ mod demo;
 mod dlq;
 mod doctor;
 mod eval;
+mod heap;
 mod home;
 mod import;
 mod intake;
@@ -51,7 +51,8 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|command| command == jobs::WORKER) {
         return udf_host::worker::main();
     }
-    arenas::bound();
     let options = cli::Cli::parse();
+    // A process that cannot even start a thread says so when it needs one.
+    let _ = heap::keep_small();
     cli::run(options)
 }

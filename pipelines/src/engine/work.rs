@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{concat_batches, filter, filter_record_batch, take_record_batch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type};
 use datafusion::error::{DataFusionError, Result};
@@ -255,12 +255,8 @@ impl Worker {
         }
         let rows = self.last.rows(&self.session, feeds).await?;
         let count = rows.num_columns() - 2;
-        // Windows by their end, then all rows by number: that orders windows by their keys, and records by position. What
-        // one of them gave more than once is ordered by its values.
-        let (number, time) = (Arc::clone(rows.column(count)), Arc::clone(rows.column(count + 1)));
-        let mut by = if self.job.flow().windowed { vec![time, number] } else { vec![number] };
-        by.extend_from_slice(&rows.columns()[..count]);
-        let rows = take_record_batch(&rows, &order_by(&by)?)?;
+        // Windows by their end, then all rows by number: that orders windows by their keys, and records by position.
+        let rows = in_order(rows, self.job.flow().windowed)?;
         let numbers = rows.column(count).as_primitive::<UInt64Type>().values();
         let times: Vec<Option<i64>> = rows.column(count + 1).as_primitive::<TimestampMicrosecondType>().iter().collect();
         let ids = self.ids(&feeds.names(self.job.name(), numbers)?, numbers);
@@ -280,6 +276,28 @@ impl Worker {
         };
         (0..numbers.len()).map(id).collect()
     }
+}
+
+/// Rows by time, if that counts, and number, which are their last two columns. What one window or record gave more than once
+/// is ordered by its values.
+fn in_order(rows: RecordBatch, by_time: bool) -> Result<RecordBatch> {
+    let count = rows.num_columns() - 2;
+    let numbers = rows.column(count).as_primitive::<UInt64Type>();
+    let times = rows.column(count + 1).as_primitive::<TimestampMicrosecondType>();
+    let place = |row: usize| (by_time.then(|| times.is_valid(row).then(|| times.value(row))), numbers.is_valid(row).then(|| numbers.value(row)));
+    let mut places: Vec<_> = (0..rows.num_rows()).map(|row| (place(row), row as u32)).collect();
+    let unique = |places: &[((Option<Option<i64>>, Option<u64>), u32)]| places.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    if unique(&places) {
+        return Ok(rows);
+    }
+    places.sort_unstable();
+    if unique(&places) {
+        return Ok(take_record_batch(&rows, &UInt32Array::from_iter_values(places.into_iter().map(|(_, row)| row)))?);
+    }
+    let (number, time) = (Arc::clone(rows.column(count)), Arc::clone(rows.column(count + 1)));
+    let mut by = if by_time { vec![time, number] } else { vec![number] };
+    by.extend_from_slice(&rows.columns()[..count]);
+    Ok(take_record_batch(&rows, &order_by(&by)?)?)
 }
 
 type Output = (RecordBatch, Vec<String>, Vec<Option<i64>>);

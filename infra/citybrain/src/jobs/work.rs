@@ -422,13 +422,10 @@ impl Work {
             self.side.begin();
             let now = chrono::Utc::now();
             let mut sink = self.sink.with(&mut self.side);
-            let work = async {
-                match close {
-                    true => self.runner.close_all(now, &mut sink).await,
-                    false => self.runner.poll(now, &mut sink).await,
-                }
+            let worked = match close {
+                true => self.runner.close_all(now, &mut sink).await,
+                false => self.runner.poll(now, &mut sink).await,
             };
-            let worked = beside(work, self.reads.log()).await;
             match worked {
                 Ok(done) => self.count(&done, began),
                 Err(error @ RunError::Sink { .. }) => {
@@ -525,22 +522,6 @@ impl Work {
             figures.positions = record::by_text(&positions);
         });
         self.handle.desk.meter(now, io::steps(self.runner.job(), &stats));
-    }
-}
-
-/// Works, and leaves the shared tap when too much gathers there meanwhile: nobody else is to wait for a long epoch.
-async fn beside<T>(work: impl Future<Output = T>, mut source: Option<&mut Source>) -> T {
-    let mut work = std::pin::pin!(work);
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            () = tokio::time::sleep(TICK) => {
-                if let Some(source) = source.as_mut().filter(|source| source.falls_behind()) {
-                    source.step_aside();
-                }
-            }
-        }
     }
 }
 
