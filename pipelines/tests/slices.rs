@@ -16,11 +16,12 @@ CREATE TABLE out WITH (connector = 'delta', path = 'gold.test');
 ";
 
 /// Jobs and the keys that they are sliced by.
-const JOBS: [(&str, &[&str]); 8] = [
+const JOBS: [(&str, &[&str]); 9] = [
     ("INSERT INTO out SELECT tumble(INTERVAL '10 seconds')['start'] AS s, k, count(*) AS n, sum(v) AS total FROM a WHERE v > -5 GROUP BY tumble(INTERVAL '10 seconds'), k", &["k"]),
     ("INSERT INTO out SELECT w, k, g, n FROM (SELECT hop(INTERVAL '10 seconds', INTERVAL '30 seconds') AS w, k, g, count(*) AS n FROM a GROUP BY 1, 2, 3)", &["g", "k"]),
     ("INSERT INTO out SELECT w['start'] AS s, k, n FROM (SELECT session(INTERVAL '7 seconds') AS w, k, count(*) AS n FROM a GROUP BY 1, k)", &["k"]),
     ("INSERT INTO out SELECT a.k, a.v AS av, b.v AS bv FROM a, b WHERE a.k = b.k AND b.ts > a.ts - INTERVAL '5 seconds' AND b.ts <= a.ts + INTERVAL '12 seconds'", &["k"]),
+    ("INSERT INTO out SELECT a.k, a.v AS av, b.v AS bv FROM a LEFT JOIN b ON a.k = b.k AND b.ts > a.ts - INTERVAL '5 seconds' AND b.ts <= a.ts + INTERVAL '12 seconds'", &["k"]),
     // The second aggregate and the rank see one key only.
     ("INSERT INTO out SELECT w, g, max(n) AS most FROM (SELECT tumble(INTERVAL '10 seconds') AS w, k, g, count(*) AS n FROM a GROUP BY 1, 2, 3) GROUP BY w, g", &["g"]),
     (

@@ -56,6 +56,9 @@ fn a_row_that_fails_is_left_out_and_noted() {
         let late = sink.late();
         let offsets: Vec<i64> = late.iter().map(|row| row["offset"].as_i64().unwrap()).collect();
         assert_eq!(offsets, [1, 3, 4]);
+        let failed: Vec<_> = sink.epochs.values().flat_map(|epoch| &epoch.failed).collect();
+        assert_eq!(failed.iter().map(|record| record.offset).collect::<Vec<_>>(), [1, 3, 4]);
+        assert!(failed[0].data.as_ref().is_some_and(|data| data.contains("panic")), "it is kept as it came: {:?}", failed[0]);
         let reason = late[0]["reason"].as_str().unwrap();
         assert!(reason.starts_with("function misbehaves failed: ") && reason.contains("asked to panic"), "{reason}");
     }

@@ -301,7 +301,16 @@ fn given(step: &Step, by: &[Vec<usize>], names: &[String]) -> Found<Vec<usize>> 
         }
         StepKind::Join(join) => {
             let meets = |(left, right): (&usize, &usize)| join.keys.contains(&(*left, *right));
-            if by[0].iter().zip(&by[1]).all(meets) { Ok(by[0].clone()) } else { Err(unseen()) }
+            if !by[0].iter().zip(&by[1]).all(meets) {
+                return Err(unseen());
+            }
+            // The keys of a side that may be missing are null then.
+            let width = step.inputs[0].plan.schema().fields().len() - 2;
+            match join.alone {
+                [_, false] => Ok(by[0].clone()),
+                [false, true] => Ok(by[1].iter().map(|column| column + width).collect()),
+                [true, true] => Err("either side of a full join may have no keys".to_owned()),
+            }
         }
         StepKind::Collect(_) => Ok(by[0].clone()),
     }

@@ -46,6 +46,8 @@ use crate::progress::{Positions, Progress};
 
 /// Who is silent for so long is taken for dead, and others go on with its partitions.
 const SESSION: Duration = Duration::from_secs(10);
+/// How long a part that is asked to stop may take, before its work is broken off. The next owner begins where its state is.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// How often a part looks whether another process has let go of its state.
 const STATE_AGAIN: Duration = Duration::from_millis(300);
 
@@ -180,7 +182,7 @@ impl Shop {
             let worked = tokio::select! {
                 worked = self.work(&place, &desk, stop.clone()) => worked,
                 // Work that has begun ends by itself in order; this is for one that waits to begin.
-                () = async { asked_to_stop(&mut stop.clone()).await; tokio::time::sleep(SESSION).await } => return Ok(()),
+                () = async { asked_to_stop(&mut stop.clone()).await; tokio::time::sleep(STOP_WITHIN).await } => return Ok(()),
             };
             let Err(error) = worked else { return Ok(()) };
             let wait = match error.downcast_ref::<RunError>() {

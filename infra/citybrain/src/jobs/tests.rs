@@ -3,22 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Schema;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use broker::{Broker, BrokerConfig};
 use bus::{Bus, BusConfig, Filter, Outgoing, Tap, TapConfig, TopicSpec};
 use chrono::{DateTime, Utc};
 use lakehouse::{Lake, TableName};
-use pipelines::Job;
+use pipelines::{EpochOutput, FailedRecord, Job};
 use schemas::Event;
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::figures::Desk;
 use super::record;
-use super::side::SideWriters;
+use super::side::{SideTables, SideWriters};
 use super::work::{Goal, Tools, Work};
 use crate::home::Home;
 use crate::lake::integer;
 use crate::progress::{Positions, Progress};
+use crate::refused::RefusedLog;
 
 const TYPE: &str = "io.citybrain.sensor.observation.v1";
 
@@ -181,5 +186,44 @@ async fn a_dropped_state_counts_its_epochs_anew_and_the_table_takes_them() {
     record::drop_state(&world.home, "each", &Positions::new()).unwrap();
     run().await;
     assert_eq!(world.count().await, (80, 40));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_for_which_a_function_fails_is_in_dlq_with_its_bytes() {
+    let world = World::new().await;
+    world.bus.ensure_topics(&[TopicSpec::new("dlq", 1)]).await.unwrap();
+    let writers = SideWriters::start(&world.lake).with_dlq(RefusedLog::new(world.bus.producer().unwrap()));
+    let side = SideTables::open(&writers, "each", "job/each", world.home.dir("state"), Positions::new()).await.unwrap();
+    let record = FailedRecord { topic: "raw.sensor".into(), partition: 1, offset: 7, data: Some("{\"station\":\"a\"}".into()), reason: "function f failed: it panicked".into() };
+    let output = EpochOutput {
+        job: "each".into(),
+        epoch: 1,
+        positions: Positions::new(),
+        rows: RecordBatch::new_empty(Arc::new(Schema::empty())),
+        ids: Vec::new(),
+        times: Vec::new(),
+        late: RecordBatch::new_empty(pipelines::late_schema()),
+        failed: vec![record],
+        watermark: None,
+    };
+    // An epoch that is offered again keeps it under the same id.
+    side.keep_failed(&output).await.unwrap();
+    side.keep_failed(&output).await.unwrap();
+    let tap = Tap::start(world.bus.clone(), TapConfig::default()).unwrap();
+    let mut reader = tap.reader("test", Filter::topics(["dlq"]), Positions::new()).unwrap();
+    let mut kept = Vec::new();
+    while kept.len() < 2 {
+        let chunk = reader.recv().await.unwrap();
+        let text = |name: &str, row: usize| chunk.rows.column_by_name(name).unwrap().as_string::<i32>().value(row).to_owned();
+        kept.extend((0..chunk.rows.num_rows()).map(|row| (text("ce_id", row), text("data", row))));
+    }
+    assert_eq!(kept[0].0, kept[1].0);
+    let data: serde_json::Value = serde_json::from_str(&kept[0].1).unwrap();
+    assert_eq!(data["code"], "function-failed");
+    assert!(data["reason"].as_str().unwrap().contains("raw.sensor/1/7: job each: function f failed"), "{data}");
+    assert_eq!(STANDARD.decode(data["original"].as_str().unwrap()).unwrap(), b"{\"station\":\"a\"}");
+    tap.stop().await;
+    drop((tap, side, writers));
     world.end().await;
 }
