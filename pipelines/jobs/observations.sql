@@ -56,11 +56,11 @@ SELECT r.*
 FROM readings r
 JOIN properties p ON r.property = p.property AND r.unit = p.unit AND r.result BETWEEN p.low AND p.high;
 
--- Copies have the same time, so they meet in the same minute; the first that was recorded stays.
+-- Copies have the same time, so they meet in the same window, however short; the first that was recorded stays.
 INSERT INTO observations
 SELECT ts AS time, datastream, coalesce(station, datastream) AS station, property, result, unit, district, lat, lon, origin
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY minute, datastream, property, ts, result ORDER BY recorded) AS copy
-    FROM (SELECT *, tumble(INTERVAL '1 minute') AS minute FROM plausible)
+    SELECT *, row_number() OVER (PARTITION BY span, datastream, property, ts, result ORDER BY recorded) AS copy
+    FROM (SELECT *, tumble(INTERVAL '10 seconds') AS span FROM plausible)
 )
 WHERE copy = 1;
