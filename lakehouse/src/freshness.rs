@@ -171,7 +171,7 @@ mod tests {
         }
         lake.append(&TableName::new("silver", "b"), vec![one.clone()], &[]).await.unwrap();
         // What streams say of themselves stands in the same table, in columns of its own.
-        let events = RecordBatch::try_from_iter([("events", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();
+        let events = RecordBatch::try_from_iter_with_nullable([("events", Arc::new(Int64Array::from(vec![7])) as ArrayRef, true)]).unwrap();
         lake.append(&TableName::new("ops", "quality"), vec![events.clone()], &[]).await.unwrap();
         lake.note_freshness(Utc::now()).await.unwrap();
         lake.append(&TableName::new("ops", "quality"), vec![events], &[]).await.unwrap();
