@@ -10,7 +10,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use bus::{Bus, BusConfig, Chunk, Filter, ProducerConfig, Tap, TapConfig, TapReader, TopicSpec};
 use lakehouse::{Lake, TableName};
-use pipelines::{Job, Location, RunnerStats, Spread, Target};
+use pipelines::{Job, Location, RunnerStats, Target};
 use tracing::info;
 
 use super::figures::Step;
@@ -129,9 +129,7 @@ pub async fn sink(job: &Job, bus: &Bus, lake: &Lake, app_id: &str, commit_every:
             bus.ensure_topics(&[TopicSpec::new(&topic, 1)]).await.with_context(|| format!("could not make the topic {topic}"))?;
             let producer = bus.producer_with(&ProducerConfig { give_up_after: Some(SINK_WITHIN), ..ProducerConfig::prompt() })?;
             let source = format!("citybrain/jobs/{}", job.name());
-            // A record goes on at once; what a window gives has waited for the window, and small epochs cost more than they gain.
-            let every = if job.spread() == Spread::Rows { Duration::ZERO } else { commit_every };
-            (JobSink::Kafka(KafkaSink { producer, source, topic, event_type, key_column }), every)
+            (JobSink::Kafka(KafkaSink { producer, source, topic, event_type, key_column }), Duration::ZERO)
         }
         Target::Delta(location) => {
             let (lake, table) = match location {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use bus::{Bus, Chunk, Filter, Tap};
 use lakehouse::Lake;
-use pipelines::{Job, Push, RunError, Runner, RunnerConfig};
+use pipelines::{Job, Push, RunError, Runner, RunnerConfig, Spread};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
@@ -220,6 +220,10 @@ pub struct Work {
     handle: Handle,
     /// Least time between two epochs; each epoch of a table is a commit.
     every: Duration,
+    /// How long it rests at most after it has worked: as long as the work took, so that jobs with windows leave room for
+    /// others. A record that goes on by itself does not wait.
+    rest_max: Duration,
+    rest: Duration,
     polled: Instant,
     metered: Option<Instant>,
     busy: Duration,
@@ -281,6 +285,7 @@ impl Work {
             Part::Partition { place, tap, .. } => Reads::Log(Source::of_partition(&tools.source, &tap, &name, &place.0, place.1, start.clone())?),
             Part::Slice { source, .. } => Reads::Slice(Box::new(source(start.clone())?)),
         };
+        let rest_max = if job.spread() == Spread::Rows { Duration::ZERO } else { tools.commit_every };
         record::ran(home, &job)?;
         progress.set(start.clone());
         let (end, ends) = mpsc::channel(1);
@@ -294,6 +299,8 @@ impl Work {
             ends,
             handle: handle.clone(),
             every,
+            rest_max,
+            rest: Duration::ZERO,
             polled: Instant::now(),
             metered: None,
             busy: Duration::from_millis(handle.desk.read().busy_ms),
@@ -349,7 +356,7 @@ impl Work {
             }
             let close = ending.is_some() || (done && self.goal.as_ref().is_some_and(|goal| goal.close));
             let full = self.runner.buffered_rows() >= pipelines::limits::EPOCH_ROWS_MAX;
-            if !self.waiting.is_empty() || done || close || full || self.polled.elapsed() >= self.every {
+            if !self.waiting.is_empty() || done || close || full || self.polled.elapsed() >= self.every.max(self.rest) {
                 if let Some(source) = self.reads.log().filter(|source| source.falls_behind()) {
                     source.step_aside();
                 }
@@ -417,6 +424,7 @@ impl Work {
     /// Works off what has been pushed. A sink that refuses is offered the same again; nobody else waits for it meanwhile.
     async fn epoch(&mut self, close: bool, stop: &mut watch::Receiver<bool>) -> Result<Went> {
         let mut refusals = 0;
+        let started = Instant::now();
         loop {
             let began = Instant::now();
             self.side.begin();
@@ -457,6 +465,7 @@ impl Work {
             slices.done(&self.runner.done()).await;
         }
         self.polled = Instant::now();
+        self.rest = started.elapsed().min(self.rest_max);
         self.handle.progress.set(self.positions());
         Ok(Went::On)
     }
