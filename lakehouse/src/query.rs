@@ -224,6 +224,6 @@ impl SchemaProvider for LakeSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.lake.exists(&TableName::new(self.name.as_str(), name)) || self.views().any(|view| view.name == name)
+        self.lake.is_queryable(&TableName::new(self.name.as_str(), name))
     }
 }

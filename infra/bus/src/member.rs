@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub struct HandOver {
 pub struct Member {
     consumer: Arc<BaseConsumer<MemberContext>>,
     leaving: Arc<AtomicBool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Member {
@@ -100,7 +100,7 @@ impl Member {
             };
             spawn("group-member", poll)?
         };
-        Ok((Member { consumer, leaving, thread: Mutex::new(Some(thread)) }, changes))
+        Ok((Member { consumer, leaving, thread: Some(thread) }, changes))
     }
 
     /// The next offset of partitions, as the group has committed it.
@@ -138,11 +138,10 @@ impl Member {
     }
 
     /// Leaves the group. To be called when the work on its partitions has ended and nobody listens for changes any more.
-    pub async fn leave(self) {
+    pub async fn leave(mut self) {
         self.leaving.store(true, Ordering::Release);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let left = tokio::task::spawn_blocking(move || {
-            if let Some(thread) = thread {
+            if let Some(thread) = self.thread.take() {
                 let _ = thread.join();
             }
             drop(self);

@@ -138,11 +138,7 @@ impl Producer {
                 }
                 (None, None) => return Err(BusError::Stopped("producer")),
             };
-            match answer.await {
-                Ok(Ok((partition, offset))) => Ok(Position { topic, partition, offset }),
-                Ok(Err(error)) => Err(this.not_taken(&topic, error, 0)),
-                Err(_) => Err(BusError::Stopped("producer")),
-            }
+            this.acknowledged(topic, answer, 0).await
         }
     }
 
@@ -154,9 +150,14 @@ impl Producer {
     pub async fn send_to(&self, topic: &str, partition: i32, record: &KafkaRecord) -> Result<Position, BusError> {
         let room = self.room(self.units_of(record)).await?;
         let answer = self.send_one(topic, Some(partition), record, None, room)?;
+        self.acknowledged(topic.to_owned(), answer, size(record)).await
+    }
+
+    /// Waits until a record is acknowledged, or it is known that it will not be.
+    async fn acknowledged(&self, topic: String, answer: Answer, bytes: usize) -> Result<Position, BusError> {
         match answer.await {
-            Ok(Ok((partition, offset))) => Ok(Position { topic: topic.to_owned(), partition, offset }),
-            Ok(Err(error)) => Err(self.not_taken(topic, error, size(record))),
+            Ok(Ok((partition, offset))) => Ok(Position { topic, partition, offset }),
+            Ok(Err(error)) => Err(self.not_taken(&topic, error, bytes)),
             Err(_) => Err(BusError::Stopped("producer")),
         }
     }

@@ -34,7 +34,7 @@ impl Slices {
         Slices { source, member, place, keys, seen, passed: VecDeque::new(), committed: next }
     }
 
-    /// The next records, and none of those that wait: rows come in larger pieces here.
+    /// The next records; nothing when the tap was stopped.
     pub async fn recv(&mut self) -> Option<Arc<Chunk>> {
         self.source.recv().await
     }
