@@ -6,8 +6,9 @@ use std::fmt;
 use petgraph::stable_graph::StableDiGraph;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::{Calendar, CalendarFile, Deadline};
 use crate::words::Words;
-use crate::{Category, Edge, EventType, Graph, Node, Scenario, Surge, Unit, limits, query};
+use crate::{CaseRules, Category, Edge, EventType, Graph, Node, Scenario, Surge, Unit, limits, query};
 
 /// A name in the two languages of the product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,8 @@ struct File {
     events: Vec<EventEntry>,
     units: Vec<UnitEntry>,
     duties: Vec<DutyEntry>,
+    calendar: Option<CalendarFile>,
+    cases: Option<CaseRules>,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +97,9 @@ struct CategoryEntry {
     major: String,
     scenario: Option<String>,
     urgency: u8,
-    deadline_hours: u32,
+    /// Elapsed hours, or [`CategoryEntry::deadline`].
+    deadline_hours: Option<u32>,
+    deadline: Option<Deadline>,
     words: Vec<String>,
 }
 
@@ -180,6 +185,7 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Graph, GraphError> {
 }
 
 fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
+    let has_rules = file.cases.is_some();
     let mut words = Words::new(file.risk_words);
     let mut graph = StableDiGraph::new();
     let (mut events, mut units, mut categories, mut scenarios) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -231,9 +237,17 @@ fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
         if !(1..=4).contains(&entry.urgency) {
             complaints.at(&["urgency", &entry.urgency.to_string()], 0, format!("urgency {} is not 1 to 4", entry.urgency));
         }
-        if entry.deadline_hours == 0 || entry.deadline_hours > 24 * 366 {
-            let hours = entry.deadline_hours.to_string();
-            complaints.at(&["deadline_hours", &hours], 0, format!("a deadline of {hours} hours is not within a year"));
+        let deadline = match (entry.deadline_hours, entry.deadline) {
+            (Some(hours), None) => Deadline::Hours(hours),
+            (None, Some(deadline)) => deadline,
+            (Some(_), Some(_)) | (None, None) => {
+                complaints.at(&["id", &entry.id], 0, format!("`{}` needs either `deadline_hours` or `deadline`", entry.id));
+                Deadline::Hours(1)
+            }
+        };
+        if let Some(problem) = deadline.problem() {
+            let hours = entry.deadline_hours.map_or_else(String::new, |hours| hours.to_string());
+            complaints.at(&["deadline_hours", &hours], 0, problem);
         }
         words.add(&entry.id, &entry.words);
         let category = Category {
@@ -242,7 +256,7 @@ fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
             major: entry.major.clone(),
             scenario: entry.scenario.clone(),
             urgency: entry.urgency,
-            deadline_hours: entry.deadline_hours,
+            deadline,
         };
         let node = graph.add_node(Node::Category(category));
         if categories.insert(entry.id.clone(), node).is_some() {
@@ -309,6 +323,20 @@ fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
         complaints.at(&["default_unit"], 0, format!("no unit is called `{}`", file.default_unit));
     }
 
+    let calendar = file.calendar.map_or_else(|| Ok(Calendar::default()), Calendar::new).unwrap_or_else(|problems| {
+        for it in problems {
+            complaints.at(&[&it.word], 0, it.problem);
+        }
+        Calendar::default()
+    });
+    let case_rules = file.cases.map_or_else(CaseRules::default, CaseRules::lower);
+    // The shipped rules speak of the shipped categories; a graph without rules may have others.
+    if has_rules {
+        for (words, problem) in case_rules.problems(|id| categories.contains_key(id)) {
+            complaints.at(&words, 0, problem);
+        }
+    }
+
     let mut graph = Graph {
         version: schemas::id::of_parts(&[text]),
         city: file.city,
@@ -321,6 +349,8 @@ fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
         words,
         own_channels: file.own_channels,
         links: BTreeMap::new(),
+        calendar,
+        case_rules,
     };
     for id in file.units.iter().map(|entry| &entry.id) {
         if graph.superiors(id).len() >= limits::SUPERIORS_MAX {

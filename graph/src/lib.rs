@@ -6,6 +6,8 @@
 //!
 //! It knows nothing of files, clocks or the log: text in, answers out, and the indices of petgraph never leave.
 
+pub mod calendar;
+pub mod case_rules;
 mod file;
 mod limits;
 mod query;
@@ -16,13 +18,15 @@ use std::collections::BTreeMap;
 
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 
+pub use calendar::{Calendar, Deadline};
+pub use case_rules::CaseRules;
 pub use file::{GraphError, Level, Name};
 pub use query::{Chain, ChainStep, Link, Owed};
 pub use views::{VIEWS, View};
 pub use words::Sorted;
 
-/// The first data file: an ordinary city.
-pub const CITY_YAML: &str = include_str!("../data/city.yaml");
+/// The first data file: an ordinary city, with its calendar and its rules for cases. One text, so that one version names it.
+pub const CITY_YAML: &str = concat!(include_str!("../data/city.yaml"), include_str!("../data/calendar.yaml"), include_str!("../data/cases.yaml"));
 
 /// The event chain and the duty chain of a city.
 #[derive(Debug, Clone)]
@@ -38,6 +42,8 @@ pub struct Graph {
     words: words::Words,
     own_channels: Vec<String>,
     links: BTreeMap<String, BTreeMap<String, Link>>,
+    calendar: Calendar,
+    case_rules: CaseRules,
 }
 
 /// A kind of danger that the city prepares for.
@@ -79,8 +85,8 @@ pub struct Category {
     pub scenario: Option<String>,
     /// From 1 (at once) to 4 (as planned).
     pub urgency: u8,
-    /// Hours until it is owed.
-    pub deadline_hours: u32,
+    /// The time until it is owed.
+    pub deadline: Deadline,
 }
 
 /// Somebody who owes something.
@@ -143,6 +149,16 @@ impl Graph {
     /// The city's name.
     pub fn city(&self) -> &Name {
         &self.city
+    }
+
+    /// When the offices of the city are open.
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// How the city handles cases.
+    pub fn case_rules(&self) -> &CaseRules {
+        &self.case_rules
     }
 
     /// The scenarios, in the order of their ids.

@@ -2,7 +2,7 @@
 
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 
-use crate::{Edge, Graph, Level, Node};
+use crate::{Deadline, Edge, Graph, Level, Node};
 
 /// Names of the tables that [`Graph::view`] gives.
 pub const VIEWS: [&str; 4] = ["categories", "chains", "duties", "units"];
@@ -22,13 +22,13 @@ impl Graph {
     /// | view | a row is |
     /// |---|---|
     /// | `units` | a unit, its names, its level (`city`, `district`, `street`) and its superior |
-    /// | `categories` | a category of matters: names, 大类, scenario, urgency (1 to 4), hours until it is owed |
+    /// | `categories` | a category of matters: names, 大类, scenario, urgency (1 to 4), time until it is owed in `hours`, `work_hours` or `work_days` |
     /// | `duties` | that a unit owes a category: everywhere or in a district, always or from one hour of the day to another |
     /// | `chains` | that one event can lead to another: how likely (thousandths), and after how many minutes |
     pub fn view(&self, name: &str) -> Option<View> {
         let (columns, mut rows) = match name {
             "units" => (vec!["unit", "name_zh", "name_en", "level", "superior"], self.unit_rows()),
-            "categories" => (vec!["category", "name_zh", "name_en", "major", "scenario", "urgency", "deadline_hours"], self.category_rows()),
+            "categories" => (vec!["category", "name_zh", "name_en", "major", "scenario", "urgency", "deadline", "deadline_unit"], self.category_rows()),
             "duties" => (vec!["category", "unit", "district", "from_hour", "to_hour"], self.duty_rows()),
             "chains" => (vec!["event", "leads_to", "permille", "lag_minutes_min", "lag_minutes_max"], self.chain_rows()),
             _ => return None,
@@ -53,7 +53,12 @@ impl Graph {
     fn category_rows(&self) -> Vec<Vec<Option<String>>> {
         let row = |category: &crate::Category| {
             let (zh, en) = (category.name.zh.clone(), category.name.en.clone());
-            let numbers = [category.urgency.to_string(), category.deadline_hours.to_string()];
+            let (deadline, unit) = match category.deadline {
+                Deadline::Hours(n) => (n, "hours"),
+                Deadline::WorkHours(n) => (n, "work_hours"),
+                Deadline::WorkDays(n) => (n, "work_days"),
+            };
+            let numbers = [category.urgency.to_string(), deadline.to_string(), unit.to_owned()];
             let texts = [category.id.clone(), zh, en, category.major.clone()];
             texts.into_iter().map(Some).chain([category.scenario.clone()]).chain(numbers.into_iter().map(Some)).collect()
         };

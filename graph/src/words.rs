@@ -1,5 +1,7 @@
 //! The rules tier of triage: which words mean which category, and which mean danger to life.
 
+use std::collections::BTreeMap;
+
 use crate::{Graph, limits};
 
 /// What the words of a text say.
@@ -60,6 +62,16 @@ impl Graph {
         // Words of other categories in the same text make the choice doubtful.
         let rivals = found.filter(|(_, other, _)| other != category).take(4).count() as u32;
         Sorted { category: category.clone(), confidence_permille: 800 - 100 * rivals, word: Some(word.clone()) }
+    }
+
+    /// Every category that a text has a word of, in the order of their ids, with the word: the longest that it has.
+    pub fn categories_in(&self, text: &str) -> BTreeMap<&str, &str> {
+        let text = beginning(text).to_lowercase();
+        let mut found = BTreeMap::new();
+        for (word, category, _) in self.words.categories.iter().filter(|(word, _, _)| text.contains(word.as_str())) {
+            found.entry(category.as_str()).or_insert(word.as_str());
+        }
+        found
     }
 
     /// The word in a text that means danger to life.

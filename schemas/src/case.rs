@@ -1,7 +1,8 @@
 //! A case: one matter that the city owes somebody an answer to, from 上报 to 结案.
 //!
 //! [`CaseState::may_become`] is the whole law of its life. Every step is a [`CaseTransition`] with an actor, a reason
-//! and evidence; the fold over a case's transitions is the case.
+//! and evidence; the fold over a case's transitions is the case. What changes a case without moving it (a merge, a
+//! deadline that passed, a request for more time) is a transition to the state in which it stands.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -69,9 +70,13 @@ impl CaseState {
             Processing => matches!(to, Assigned | Verifying | Returned | Extended | Suspended | Voided),
             Verifying => matches!(to, Closed | Rework | Suspended),
             Returned => matches!(to, Accepted | Assigned | Suspended | Voided),
-            Rework => matches!(to, Verifying | Returned | Extended | Suspended | Voided),
+            Rework => matches!(to, Assigned | Verifying | Returned | Extended | Suspended | Voided),
             Extended => matches!(to, Assigned | Processing | Verifying | Returned | Extended | Suspended | Voided),
-            Suspended => matches!(to, Accepted | Assigned | Processing | Verifying | Voided),
+            // It goes on where it stood.
+            Suspended => matches!(
+                to,
+                Accepted | Assigned | Processing | Verifying | Returned | Rework | Extended | Reopened | Voided
+            ),
             Closed | Voided => matches!(to, Reopened),
             Reopened => matches!(to, Accepted | Assigned | Suspended | Voided),
         }
@@ -80,6 +85,11 @@ impl CaseState {
     /// Whether the case is over unless it is reopened.
     pub fn is_final(self) -> bool {
         matches!(self, CaseState::Closed | CaseState::Voided)
+    }
+
+    /// Whether the unit has begun: from here on nobody above it needs to be told that nothing happens.
+    pub fn is_at_work(self) -> bool {
+        matches!(self, CaseState::Processing | CaseState::Verifying | CaseState::Rework)
     }
 
     /// The name that the control centre uses.
@@ -119,6 +129,45 @@ impl CaseState {
     }
 }
 
+/// What a transition changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseChange {
+    /// The case begins.
+    Opened,
+    /// It goes from one state to another, or from one unit to another.
+    #[default]
+    Moved,
+    /// 并案: it is the same matter as `other`. The one that is merged is voided, the other one goes on for both.
+    Merged,
+    /// 拆案: it is not the same matter as `other` after all.
+    Unmerged,
+    /// Another category, with its deadline and unit.
+    Recategorised,
+    /// 超期: the deadline has passed.
+    Overdue,
+    /// The unit asked for more time.
+    ExtensionRequested,
+    /// It did not get it.
+    ExtensionRejected,
+    /// A dispatch that was proposed was refused.
+    DispatchRejected,
+}
+
+/// Why a case was voided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VoidGround {
+    /// 不予受理: no matter for the city.
+    NotAccepted,
+    /// 重复: another case has the matter.
+    Duplicate,
+    /// 撤回: the reporter took it back.
+    Withdrawn,
+    /// 误报: it is not so.
+    Mistaken,
+}
+
 /// One step of one case: the data of a `city.case` event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseTransition {
@@ -133,6 +182,15 @@ pub struct CaseTransition {
     pub from: Option<CaseState>,
     /// Where it stands now.
     pub to: CaseState,
+    /// What this step changes.
+    #[serde(default)]
+    pub change: CaseChange,
+    /// The other case of a merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
+    /// Why it was voided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ground: Option<VoidGround>,
     /// Who moved it: `citybrain`, a unit, or a person's name.
     pub actor: String,
     /// Why it moved, in one sentence.
@@ -148,7 +206,7 @@ pub struct CaseTransition {
     pub urgency: u8,
     /// Whether somebody's life is at risk.
     pub risk_to_life: bool,
-    /// How it was reported: `work_order`, `hotline` and the like.
+    /// How it was reported: `work_order`, `hotline` or `machine`.
     pub channel: String,
     /// The district as it was reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,14 +223,57 @@ pub struct CaseTransition {
     /// The unit that owes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Until when it is owed.
+    /// Until when it is owed; nothing while it is suspended, because the clock stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<DateTime<Utc>>,
     /// Whether the deadline has passed.
     pub overdue: bool,
+    /// The time that is left when it goes on, while it is suspended: in seconds, of working time where it runs in that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining_s: Option<i64>,
+    /// The deadline that the unit asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_due: Option<DateTime<Utc>>,
+    /// The unit whose dispatch waits for a person's approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed_unit: Option<String>,
+    /// The case that has its matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<String>,
+    /// How often it was reopened or sent back for rework.
+    #[serde(default)]
+    pub reopened: u32,
     /// The incident that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<String>,
     /// The records that this step rests on: what reported the case and what moved it.
     pub evidence: Vec<Position>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspended_case_can_go_on_wherever_it_stood() {
+        for from in CaseState::ALL.into_iter().filter(|from| from.may_become(CaseState::Suspended)) {
+            assert!(CaseState::Suspended.may_become(from), "{}", from.name());
+        }
+    }
+
+    #[test]
+    fn what_is_over_can_only_be_reopened() {
+        for from in CaseState::ALL.into_iter().filter(|from| from.is_final()) {
+            let next: Vec<_> = CaseState::ALL.into_iter().filter(|to| from.may_become(*to)).collect();
+            assert_eq!(next, [CaseState::Reopened], "{}", from.name());
+        }
+    }
+
+    #[test]
+    fn transitions_of_before_are_read() {
+        let old = r#"{"id":"1","case":"case-1","request":"r","from":"accepted","to":"assigned","actor":"a","reason":"b","at":"2026-01-05T08:00:00Z",
+            "category":"noise","urgency":4,"risk_to_life":false,"channel":"hotline","overdue":false,"evidence":[]}"#;
+        let read: CaseTransition = serde_json::from_str(old).expect("it reads");
+        assert_eq!((read.change, read.reopened, read.merged_into), (CaseChange::Moved, 0, None));
+    }
 }

@@ -9,6 +9,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::case::VoidGround;
 use crate::position::Position;
 use crate::signal::{MicroDeg, Signal};
 
@@ -107,6 +108,9 @@ pub struct HotlineMessage {
     /// Its language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// The number of the request that it is about, when the caller names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 /// A fact of a work-order system.
@@ -221,6 +225,12 @@ pub struct Command {
     /// The new deadline, for an extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<DateTime<Utc>>,
+    /// The case that has the matter, for a merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
+    /// Why, for a case that is voided; not given means 不予受理.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ground: Option<VoidGround>,
 }
 
 /// What a person can decide.
@@ -249,6 +259,27 @@ pub enum Action {
     Void,
     /// Case: 重开.
     Reopen,
+    // Cases
+    /// Case: 移交, from the unit that has it to another.
+    Transfer,
+    /// Case: the unit asks for more time.
+    RequestExtension,
+    /// Case: it gets it.
+    ApproveExtension,
+    /// Case: it does not.
+    RejectExtension,
+    /// Case: the end of 挂起.
+    Resume,
+    /// Case: 并案, the same matter as another case.
+    Merge,
+    /// Case: 拆案, not the same matter after all.
+    Unmerge,
+    /// Case: another category.
+    Recategorise,
+    /// Case: a dispatch that was proposed is sent.
+    Approve,
+    /// Case: a dispatch that was proposed is not sent.
+    Reject,
 }
 
 /// A moment that the brain asked for.

@@ -57,7 +57,10 @@ impl State {
         let key = alert_key(turn.timeline, &signal.scenario, &originator, &hazard);
         let evidence = evidence_of(turn, signal);
         match signal.state {
-            SignalState::Raised => self.raise(turn, finding(turn, signal, originator, hazard, evidence)),
+            SignalState::Raised => {
+                self.raise(turn, finding(turn, signal, originator, hazard, evidence));
+                self.machine_case(turn, signal, &key);
+            }
             SignalState::Cleared => self.begin_clearing(turn, &key, evidence),
             SignalState::Unknown => self.unknown(turn, &key, evidence, &format!("{} was not measured", signal.rule)),
         }

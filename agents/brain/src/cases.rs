@@ -1,17 +1,36 @@
-//! Cases: opened by reports, moved by facts, reminded by deadlines.
+//! Cases: opened by reports, moved by facts and people, reminded by deadlines.
+//!
+//! Here: how a case begins, goes one legal step further, and leaves. `facts` says what other systems' facts do to it,
+//! `deadline` its clock, `merge` and `place` which reports are one matter, `machine` the cases of stations, `quality` what
+//! makes a problem order, `orders` what people may command.
+
+mod deadline;
+mod facts;
+mod machine;
+mod merge;
+mod orders;
+mod place;
+mod quality;
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use graph::{Owed, Sorted};
 use schemas::alert::Point;
-use schemas::case::{CaseState, CaseTransition};
+use schemas::case::{CaseChange, CaseState, CaseTransition, VoidGround};
 use schemas::signal::MicroDeg;
 
 use crate::effect::{Decision, Dispatch, Effect};
 use crate::limits;
-use crate::state::{Case, Leaving, Report, State, Timer, Turn, quote};
+use crate::state::{Case, Handling, Leaving, Report, State, Turn};
+
+pub(crate) use place::Spot;
 
 /// Who moves cases by rule.
 pub(crate) const RULES: &str = "citybrain";
+
+/// The channel of what machines find.
+pub(crate) const MACHINE: &str = "machine";
 
 /// A report, whoever it came from.
 pub(crate) struct Intake<'a> {
@@ -22,12 +41,44 @@ pub(crate) struct Intake<'a> {
     /// Whether the city's own staff wrote it.
     pub(crate) own: bool,
     pub(crate) sorted: Sorted,
+    /// Why it is of this category.
+    pub(crate) found: String,
+    /// Whether somebody chose the category from a list.
+    pub(crate) chosen: bool,
+    /// What was said, if anything was.
+    pub(crate) text: &'a str,
     pub(crate) risk_word: Option<String>,
+    /// The urgency, where it is not the category's.
+    pub(crate) urgency: Option<u8>,
     pub(crate) district: Option<&'a str>,
     pub(crate) address: Option<&'a str>,
+    pub(crate) station: Option<&'a str>,
     pub(crate) lat: Option<MicroDeg>,
     pub(crate) lon: Option<MicroDeg>,
     pub(crate) due: Option<DateTime<Utc>>,
+    /// The number of the request that it names.
+    pub(crate) about: Option<&'a str>,
+}
+
+/// How a transition is told.
+pub(crate) struct Said<'a> {
+    pub(crate) actor: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) change: CaseChange,
+    pub(crate) other: Option<&'a str>,
+    pub(crate) ground: Option<VoidGround>,
+}
+
+impl<'a> Said<'a> {
+    /// A change by rule.
+    fn rules(change: CaseChange, reason: &'a str) -> Self {
+        Self { actor: RULES, reason, change, other: None, ground: None }
+    }
+
+    /// A move by somebody.
+    fn by(actor: &'a str, reason: &'a str) -> Self {
+        Self { actor, reason, change: CaseChange::Moved, other: None, ground: None }
+    }
 }
 
 /// `case-000000001234`, named after the record that opened it.
@@ -40,26 +91,53 @@ pub(crate) fn case_seq(id: &str) -> Option<u64> {
     (case_id(seq) == id).then_some(seq)
 }
 
-fn deadline_timer(case: &str) -> String {
-    format!("{case}/due")
-}
-
 impl State {
-    /// Opens a case for a report and takes it to the unit that owes it; the report also counts towards a surge.
+    /// Opens a case for a report and takes it to the unit that owes it, or merges it with the case that has its matter.
+    /// The report also counts towards a surge.
     pub(crate) fn report(&mut self, turn: &mut Turn<'_>, intake: Intake<'_>) {
         if self.requests.contains_key(&intake.key) {
             self.counts.duplicates += 1;
             return;
         }
-        let graph = turn.graph;
-        let category = graph.category(&intake.sorted.category);
+        let owed = turn.graph.who_owes(&intake.sorted.category, intake.district, self.local_hour(turn.at));
+        let (mut case, due, working) = self.begin(turn, &intake, &owed);
+        self.join_case(turn, &mut case);
+        emit(turn, &case, None, &Said::rules(CaseChange::Opened, "reported"));
+        self.judge_report(turn, &intake, &case);
+        match self.matter_of(turn, &case, intake.about) {
+            Some(same) => {
+                // Its own deadline stays with it, should it turn out to be another matter.
+                self.set_deadline(turn, &mut case, due, working);
+                self.merge(turn, turn.seq, &mut case, CaseState::Assigned, same.seq, RULES, &same.reason);
+            }
+            None => self.take_up(turn, &mut case, owed, (due, working), &intake),
+        }
+        self.counts.cases += 1;
+        let report = Report {
+            time: turn.event_time.min(turn.at),
+            case: turn.seq,
+            district: case.district.clone(),
+            point: case.lat.zip(case.lon).map(|(lat, lon)| Point { lon, lat }),
+            source: turn.source.cloned(),
+        };
+        let scenario = case.scenario.clone();
+        self.remember(turn, case);
+        if let Some(scenario) = scenario.filter(|_| !intake.own && intake.channel != MACHINE) {
+            self.count_report(turn, &scenario, report);
+        }
+    }
+
+    /// The triage, and the case that it makes, with the deadline that it will have and whether that is working time.
+    fn begin(&mut self, turn: &mut Turn<'_>, intake: &Intake<'_>, owed: &Owed) -> (Case, DateTime<Utc>, bool) {
+        let category = turn.graph.category(&intake.sorted.category);
         let scenario = category.and_then(|category| category.scenario.clone());
         let risk_to_life = intake.risk_word.is_some();
-        let urgency = if risk_to_life { 1 } else { category.map_or(4, |category| category.urgency) };
-        let hours = TimeDelta::hours(category.map_or(120, |category| i64::from(category.deadline_hours)));
-        let due = intake.due.filter(|due| *due > turn.at && *due - turn.at <= limits::DEADLINE_MAX).unwrap_or(turn.at + hours);
-        let owed = graph.who_owes(&intake.sorted.category, intake.district, self.local_hour(turn.at));
-
+        let urgency = if risk_to_life { 1 } else { intake.urgency.or(category.map(|category| category.urgency)).unwrap_or(4) };
+        let (due, deadline, mut due_said) = self.due_by(turn, &intake.sorted.category);
+        let theirs = intake.due.filter(|due| *due > turn.at && *due - turn.at <= limits::DEADLINE_MAX);
+        if let Some(theirs) = theirs {
+            due_said = format!("due {}, as its source says", self.local(theirs));
+        }
         let id = case_id(turn.seq);
         let triage = Decision {
             id: turn.next_id(),
@@ -72,19 +150,21 @@ impl State {
             urgency: Some(urgency),
             risk_to_life: Some(risk_to_life),
             confidence_permille: intake.sorted.confidence_permille,
-            reason: why(&intake, &owed),
-            graph_version: graph.version().to_owned(),
+            reason: why(intake, owed, &due_said),
+            graph_version: turn.graph.version().to_owned(),
             at: turn.at,
             evidence: turn.evidence(),
         };
         turn.effects.push(Effect::Decision(triage));
-
-        let place = place_of(&intake, urgency, turn.timeline);
-        let mut case = Case {
+        let topics = turn.graph.categories_in(intake.text).into_keys().take(limits::TOPICS_MAX).map(str::to_owned).collect();
+        let mut spot = intake.address.map(Spot::of_address).unwrap_or_default();
+        spot.station = intake.station.map(|station| place::hash(&[station.as_bytes()]));
+        let reported = turn.event_time.min(turn.at);
+        let case = Case {
             id,
             request: intake.request.to_owned(),
             state: CaseState::Reported,
-            category: intake.sorted.category,
+            category: intake.sorted.category.clone(),
             scenario,
             urgency,
             risk_to_life,
@@ -94,44 +174,76 @@ impl State {
             lat: intake.lat,
             lon: intake.lon,
             unit: None,
-            due: Some(due),
+            due: None,
             overdue: false,
+            remaining_s: None,
+            asked_due: None,
+            proposed_unit: None,
+            merged_into: None,
+            merged: BTreeSet::new(),
+            reopened: 0,
             incident: None,
             opened: turn.at,
             moved: turn.at,
             evidence: turn.evidence(),
-            key: intake.key,
-            place,
+            handling: Handling {
+                reported,
+                last_report: reported,
+                own: intake.own,
+                urgency,
+                risk_to_life,
+                topics,
+                working: false,
+                given_s: 0,
+                wake: None,
+                told: 0,
+                stood: None,
+                spot,
+                keys: Vec::new(),
+            },
+            key: intake.key.clone(),
+            place: place_of(intake, urgency, turn.timeline),
             timeline: turn.timeline,
             leaves: turn.at + limits::OPEN_CASE_AGE_MAX,
         };
-        self.join_case(turn, &mut case);
-        emit(turn, &case, None, RULES, "reported");
-        step(turn, &mut case, CaseState::Accepted, RULES, "sorted by rules");
-        case.unit = Some(owed.unit);
-        let reason = owed.path.get(1).map_or("the duty graph", String::as_str);
-        step(turn, &mut case, CaseState::Assigned, RULES, reason);
-        self.wake_at(turn, deadline_timer(&case.id), due);
-        if urgency == 1 {
-            let reason = intake.risk_word.map_or_else(|| format!("{} is urgent", case.category), |word| format!("danger to life: `{word}`"));
-            dispatch(turn, &case, "urgent_case", true, case.unit.clone(), &reason);
-        }
-        self.counts.cases += 1;
-        let report = Report {
-            time: turn.event_time.min(turn.at),
-            case: turn.seq,
-            district: case.district.clone(),
-            point: case.lat.zip(case.lon).map(|(lat, lon)| Point { lon, lat }),
-            source: turn.source.cloned(),
-        };
-        let scenario = case.scenario.clone();
-        self.remember(turn.seq, case);
-        if let Some(scenario) = scenario.filter(|_| !intake.own) {
-            self.count_report(turn, &scenario, report);
-        }
+        (case, theirs.unwrap_or(due), theirs.is_none() && deadline.is_working())
     }
 
-    fn remember(&mut self, seq: u64, case: Case) {
+    /// The case that has the matter of a new one: the one that its caller names, or one that category, place and time
+    /// name. One that was closed is reopened for it.
+    fn matter_of(&mut self, turn: &mut Turn<'_>, new: &Case, about: Option<&str>) -> Option<merge::Same> {
+        let named = about.and_then(|number| {
+            let seq = self.root(self.by_number(number)?).filter(|seq| self.cases[seq].timeline == new.timeline)?;
+            Some(merge::Same { seq, reason: format!("it is about request {}", crate::state::quote(number)) })
+        });
+        let by_name = named.is_some();
+        let same = named.or_else(|| self.same_matter(turn, new))?;
+        let state = self.cases[&same.seq].state;
+        if state == CaseState::Closed || by_name && state == CaseState::Verifying {
+            self.not_done(turn, same.seq, &format!("reported again: {}", same.reason));
+        }
+        self.cannot_take_in(same.seq).is_none().then_some(same)
+    }
+
+    /// Accepts a new case and gives it to its unit, with its deadline.
+    fn take_up(&mut self, turn: &mut Turn<'_>, case: &mut Case, owed: Owed, (due, working): (DateTime<Utc>, bool), intake: &Intake<'_>) {
+        self.set_deadline(turn, case, due, working);
+        self.step(turn, case, CaseState::Accepted, &Said::by(RULES, "sorted by rules"));
+        case.unit = Some(owed.unit);
+        let reason = owed.path.get(1).map_or("the duty graph", String::as_str);
+        self.step(turn, case, CaseState::Assigned, &Said::by(RULES, reason));
+        self.start_clock(turn, case);
+        // A station's alert proposes its dispatch itself.
+        if case.urgency == 1 && intake.channel != MACHINE {
+            let word = intake.risk_word.as_ref();
+            let reason = word.map_or_else(|| format!("{} is urgent", case.category), |word| format!("danger to life: `{word}`"));
+            propose_urgent(turn, case, &reason);
+        }
+        self.index(turn, turn.seq, case);
+    }
+
+    fn remember(&mut self, turn: &Turn<'_>, case: Case) {
+        let seq = turn.seq;
         self.requests.insert(case.key.clone(), seq);
         if let Some(place) = &case.place {
             self.places.insert(place.clone(), seq);
@@ -157,30 +269,15 @@ impl State {
     }
 
     fn forget(&mut self, seq: u64) {
-        let Some(case) = self.cases.remove(&seq) else { return };
+        let Some(mut case) = self.cases.remove(&seq) else { return };
         self.leaving.remove(&Leaving { timeline: case.timeline, at: case.leaves, case: seq });
         self.requests.remove(&case.key);
         if let Some(place) = case.place.as_ref().filter(|place| self.places.get(*place) == Some(&seq)) {
             self.places.remove(place);
         }
-        if let Some(due) = case.due {
-            self.timers.remove(&Timer { due, name: deadline_timer(&case.id), timeline: case.timeline });
-        }
+        self.unindex(seq, &mut case);
+        self.forget_timer(&mut case);
         self.counts.cases_left += 1;
-    }
-
-    /// A fact about a request that was reported before: the case goes through `way`, one legal step after another.
-    pub(crate) fn request_moves(&mut self, turn: &mut Turn<'_>, key: &str, request: &str, closed: bool, reason: &str) {
-        let Some(&seq) = self.requests.get(key) else {
-            let reason = "no case in live state has this number: never reported, or long over".to_owned();
-            return turn.decide("noted", &quote(request), "rules", "unknown request", reason);
-        };
-        let case = self.cases.remove(&seq).expect("every request number names a case");
-        let way = if closed { way_to_close(case.state) } else { way_to_work(case.state) };
-        if way.is_empty() && closed {
-            self.counts.duplicates += 1;
-        }
-        self.walk(turn, seq, case, way, RULES, reason);
     }
 
     /// Takes a case through `way` and puts it back.
@@ -190,48 +287,62 @@ impl State {
                 let owed = turn.graph.who_owes(&case.category, case.district.as_deref(), self.local_hour(turn.at));
                 case.unit = Some(owed.unit);
             }
-            step(turn, &mut case, *to, actor, reason);
+            self.step(turn, &mut case, *to, &Said::by(actor, reason));
         }
         self.put_back(turn, seq, case);
     }
 
-    /// Stores a changed case: its deadline counts only while it is open, and it leaves in its time.
-    fn put_back(&mut self, turn: &Turn<'_>, seq: u64, mut case: Box<Case>) {
-        let timer = case.due.map(|due| Timer { due, name: deadline_timer(&case.id), timeline: case.timeline });
-        self.leaving.remove(&Leaving { timeline: case.timeline, at: case.leaves, case: seq });
-        if case.state.is_final() {
-            timer.map(|timer| self.timers.remove(&timer));
-            case.leaves = turn.at + limits::FINAL_CASE_AGE_MAX;
-        } else {
-            case.leaves = turn.at + limits::OPEN_CASE_AGE_MAX;
+    /// Moves a case one legal step, lets its clock follow, and says so.
+    pub(crate) fn step(&mut self, turn: &mut Turn<'_>, case: &mut Case, to: CaseState, said: &Said<'_>) {
+        let from = case.state;
+        assert!(from.may_become(to), "{} may not go from {} to {}", case.id, from.name(), to.name());
+        case.state = to;
+        case.moved = turn.at;
+        match to {
+            CaseState::Suspended => {
+                case.handling.stood = Some(from);
+                self.stop_clock(turn, case);
+            }
+            _ if to.is_final() => {
+                self.wake_case(turn, case, None);
+                case.remaining_s = None;
+                case.asked_due = None;
+                case.proposed_unit = None;
+            }
+            _ if from == CaseState::Suspended => {
+                case.handling.stood = None;
+                self.resume_clock(turn, case);
+            }
+            CaseState::Returned => case.unit = None,
+            CaseState::Rework => case.reopened += 1,
+            CaseState::Reopened => {
+                case.reopened += 1;
+                let (due, deadline, _) = self.due_by(turn, &case.category);
+                self.set_deadline(turn, case, due, deadline.is_working());
+                self.start_clock(turn, case);
+            }
+            _ => {}
         }
+        if to.is_at_work() {
+            case.proposed_unit = None;
+            if case.overdue {
+                self.wake_case(turn, case, None);
+            }
+        }
+        emit(turn, case, Some(from), said);
+    }
+
+    /// Stores a changed case, which leaves in its time.
+    pub(crate) fn put_back(&mut self, turn: &Turn<'_>, seq: u64, mut case: Box<Case>) {
+        self.leaving.remove(&Leaving { timeline: case.timeline, at: case.leaves, case: seq });
+        // A merged case stays as long as an open one: somebody may find that it is another matter.
+        let age = match case.state.is_final() && case.merged_into.is_none() {
+            true => limits::FINAL_CASE_AGE_MAX.max(TimeDelta::days(turn.graph.case_rules().reopen_days.into())),
+            false => limits::OPEN_CASE_AGE_MAX,
+        };
+        case.leaves = turn.at + age;
         self.leaving.insert(Leaving { timeline: case.timeline, at: case.leaves, case: seq });
         self.cases.insert(seq, case);
-    }
-
-    /// Gives a case a new deadline.
-    pub(crate) fn set_deadline(&mut self, turn: &mut Turn<'_>, case: &mut Case, due: DateTime<Utc>) {
-        if let Some(old) = case.due {
-            self.timers.remove(&Timer { due: old, name: deadline_timer(&case.id), timeline: case.timeline });
-        }
-        case.due = Some(due);
-        case.overdue = false;
-        self.wake_at(turn, deadline_timer(&case.id), due);
-    }
-
-    /// A deadline has come: if the case is still open, the superior of its unit hears of it.
-    pub(crate) fn deadline(&mut self, turn: &mut Turn<'_>, case: &str) {
-        let Some(seq) = case_seq(case) else { return };
-        let Some(case) = self.cases.get_mut(&seq) else { return };
-        if case.state.is_final() || case.overdue {
-            return;
-        }
-        case.overdue = true;
-        let case = case.clone();
-        let unit = case.unit.clone().unwrap_or_default();
-        let superior = turn.graph.superiors(&unit).into_iter().next().unwrap_or_else(|| unit.clone());
-        let hours = (turn.at - case.opened).num_hours();
-        dispatch(turn, &case, "escalation", false, Some(superior), &format!("overdue after {hours} h at {unit}"));
     }
 
     pub(crate) fn local_hour(&self, at: DateTime<Utc>) -> u8 {
@@ -241,15 +352,12 @@ impl State {
 }
 
 /// The reasons of a triage, step by step.
-fn why(intake: &Intake<'_>, owed: &Owed) -> String {
-    let mut why = match &intake.sorted.word {
-        Some(word) => format!("`{word}` means {}", intake.sorted.category),
-        None => "no word of any category was found".to_owned(),
-    };
+fn why(intake: &Intake<'_>, owed: &Owed, due: &str) -> String {
+    let mut why = intake.found.clone();
     if let Some(word) = &intake.risk_word {
         why.push_str(&format!("; `{word}` means danger to life: urgency 1"));
     }
-    for step in owed.path.iter().skip(1) {
+    for step in owed.path.iter().skip(1).map(String::as_str).chain([due]) {
         why.push_str("; ");
         why.push_str(step);
     }
@@ -272,28 +380,28 @@ fn place_of(intake: &Intake<'_>, urgency: u8, timeline: u32) -> Option<String> {
     Some(format!("{}|{}|{category}|{timeline}", lat.0.div_euclid(1000), lon.0.div_euclid(1000)))
 }
 
-/// Moves a case one legal step and says so.
-pub(crate) fn step(turn: &mut Turn<'_>, case: &mut Case, to: CaseState, actor: &str, reason: &str) {
-    let from = case.state;
-    assert!(from.may_become(to), "{} may not go from {} to {}", case.id, from.name(), to.name());
-    case.state = to;
-    case.moved = turn.at;
-    emit(turn, case, Some(from), actor, reason);
-}
-
-fn emit(turn: &mut Turn<'_>, case: &Case, from: Option<CaseState>, actor: &str, reason: &str) {
+/// The evidence of a case, and the record that is at work.
+fn evidence(turn: &Turn<'_>, case: &Case) -> Vec<schemas::Position> {
     let mut evidence = case.evidence.clone();
     if let Some(source) = turn.source.filter(|source| !evidence.contains(source)) {
         evidence.push(source.clone());
     }
+    evidence
+}
+
+/// Says how a case stands now.
+pub(crate) fn emit(turn: &mut Turn<'_>, case: &Case, from: Option<CaseState>, said: &Said<'_>) {
     let transition = CaseTransition {
         id: turn.next_id(),
         case: case.id.clone(),
         request: case.request.clone(),
         from,
         to: case.state,
-        actor: actor.to_owned(),
-        reason: reason.to_owned(),
+        change: said.change,
+        other: said.other.map(str::to_owned),
+        ground: said.ground,
+        actor: said.actor.to_owned(),
+        reason: said.reason.to_owned(),
         at: turn.at,
         category: case.category.clone(),
         scenario: case.scenario.clone(),
@@ -307,19 +415,26 @@ fn emit(turn: &mut Turn<'_>, case: &Case, from: Option<CaseState>, actor: &str, 
         unit: case.unit.clone(),
         due: case.due,
         overdue: case.overdue,
+        remaining_s: case.remaining_s,
+        asked_due: case.asked_due,
+        proposed_unit: case.proposed_unit.clone(),
+        merged_into: case.merged_into.clone(),
+        reopened: case.reopened,
         incident: case.incident.clone(),
-        evidence,
+        evidence: evidence(turn, case),
     };
     turn.effects.push(Effect::Case(transition));
+}
+
+/// Proposes to send the unit of an urgent case at once.
+pub(crate) fn propose_urgent(turn: &mut Turn<'_>, case: &mut Case, reason: &str) {
+    case.proposed_unit = case.unit.clone();
+    dispatch(turn, case, "urgent_case", true, case.unit.clone(), reason);
 }
 
 /// Asks a unit to act on a case.
 pub(crate) fn dispatch(turn: &mut Turn<'_>, case: &Case, kind: &str, proposed: bool, unit: Option<String>, reason: &str) {
     let Some(unit) = unit else { return };
-    let mut evidence = case.evidence.clone();
-    if let Some(source) = turn.source.filter(|source| !evidence.contains(source)) {
-        evidence.push(source.clone());
-    }
     let dispatch = Dispatch {
         id: turn.next_id(),
         kind: kind.to_owned(),
@@ -333,50 +448,7 @@ pub(crate) fn dispatch(turn: &mut Turn<'_>, case: &Case, kind: &str, proposed: b
         reason: reason.to_owned(),
         proposed,
         at: turn.at,
-        evidence,
+        evidence: evidence(turn, case),
     };
     turn.effects.push(Effect::Dispatch(dispatch));
-}
-
-/// The steps from `state` to 结案; none when the case is over already.
-pub(crate) fn way_to_close(state: CaseState) -> &'static [CaseState] {
-    use CaseState::{Accepted, Assigned, Closed, Processing, Verifying};
-    match state {
-        CaseState::Reported => &[Accepted, Assigned, Processing, Verifying, Closed],
-        CaseState::Accepted | CaseState::Returned | CaseState::Reopened => &[Assigned, Processing, Verifying, Closed],
-        CaseState::Assigned => &[Processing, Verifying, Closed],
-        CaseState::Processing | CaseState::Rework | CaseState::Extended | CaseState::Suspended => &[Verifying, Closed],
-        CaseState::Verifying => &[Closed],
-        CaseState::Closed | CaseState::Voided => &[],
-    }
-}
-
-/// The steps from `state` to 处置; none when the case is there, beyond it, or over.
-fn way_to_work(state: CaseState) -> &'static [CaseState] {
-    use CaseState::{Accepted, Assigned, Processing};
-    match state {
-        CaseState::Reported => &[Accepted, Assigned, Processing],
-        CaseState::Accepted | CaseState::Returned | CaseState::Reopened => &[Assigned, Processing],
-        CaseState::Assigned | CaseState::Extended | CaseState::Suspended => &[Processing],
-        CaseState::Processing | CaseState::Rework | CaseState::Verifying | CaseState::Closed | CaseState::Voided => &[],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_way_is_legal_and_leads_there() {
-        for start in CaseState::ALL {
-            for (way, end) in [(way_to_close(start), CaseState::Closed), (way_to_work(start), CaseState::Processing)] {
-                let mut at = start;
-                for to in way {
-                    assert!(at.may_become(*to), "{at:?} to {to:?}");
-                    at = *to;
-                }
-                assert!(way.is_empty() || at == end);
-            }
-        }
-    }
 }

@@ -1,10 +1,9 @@
 //! What people decide. What the law of cases and alerts does not allow is refused, and the refusal is recorded.
 
 use schemas::alert::AlertState;
-use schemas::case::CaseState;
 use schemas::journal::{Action, Command};
 
-use crate::cases::{case_seq, dispatch, way_to_close};
+use crate::cases::case_seq;
 use crate::limits;
 use crate::state::{State, Turn, quote};
 
@@ -67,6 +66,16 @@ impl State {
                 Ok(())
             }
             Action::Dispatch
+            | Action::Transfer
+            | Action::RequestExtension
+            | Action::ApproveExtension
+            | Action::RejectExtension
+            | Action::Resume
+            | Action::Merge
+            | Action::Unmerge
+            | Action::Recategorise
+            | Action::Approve
+            | Action::Reject
             | Action::Verify
             | Action::Return
             | Action::Rework
@@ -76,62 +85,10 @@ impl State {
             | Action::Reopen => Err("this is for cases, not for alerts".to_owned()),
         }
     }
-
-    fn obey_case(&mut self, turn: &mut Turn<'_>, command: &Command, seq: u64) -> Result<(), String> {
-        let mut case = self.cases.get(&seq).cloned().ok_or("there is no such case in live state")?;
-        turn.timeline = case.timeline;
-        turn.at = self.clocks.at(case.timeline).unwrap_or(case.moved).max(case.moved);
-        let (actor, reason) = (quote(&command.actor), quote(&command.reason));
-        let to = match command.action {
-            Action::Acknowledge => return Err("this is for alerts, not for cases".to_owned()),
-            Action::Close => {
-                let way = way_to_close(case.state);
-                if way.is_empty() {
-                    return Err(format!("the case is over: {}", case.state.zh()));
-                }
-                self.walk(turn, seq, case, way, &actor, &reason);
-                return Ok(());
-            }
-            Action::Assign => CaseState::Assigned,
-            Action::Dispatch => CaseState::Processing,
-            Action::Verify => CaseState::Verifying,
-            Action::Return => CaseState::Returned,
-            Action::Rework => CaseState::Rework,
-            Action::Extend => CaseState::Extended,
-            Action::Suspend => CaseState::Suspended,
-            Action::Void => CaseState::Voided,
-            Action::Reopen => CaseState::Reopened,
-        };
-        if !case.state.may_become(to) {
-            return Err(format!("{} may not become {}", case.state.zh(), to.zh()));
-        }
-        match to {
-            CaseState::Assigned => case.unit = Some(known_unit(turn, command)?),
-            CaseState::Returned => case.unit = None,
-            CaseState::Extended => {
-                let due = command.due.ok_or("an extension needs its new deadline")?;
-                if due <= turn.at || due - turn.at > limits::DEADLINE_MAX {
-                    return Err("the new deadline is not within the next two years".to_owned());
-                }
-                self.set_deadline(turn, &mut case, due);
-            }
-            CaseState::Reopened => {
-                let hours = turn.graph.category(&case.category).map_or(120, |category| i64::from(category.deadline_hours));
-                let due = turn.at + chrono::TimeDelta::hours(hours);
-                self.set_deadline(turn, &mut case, due);
-            }
-            _ => {}
-        }
-        self.walk(turn, seq, case, &[to], &actor, &reason);
-        if command.action == Action::Dispatch {
-            let case = self.cases[&seq].clone();
-            dispatch(turn, &case, "ordered", false, case.unit.clone(), &format!("{actor}: {reason}"));
-        }
-        Ok(())
-    }
 }
 
-fn known_unit(turn: &Turn<'_>, command: &Command) -> Result<String, String> {
+/// The unit that a command names, if the graph knows it.
+pub(crate) fn known_unit(turn: &Turn<'_>, command: &Command) -> Result<String, String> {
     let unit = command.unit.as_deref().ok_or("an assignment needs a unit")?;
     match turn.graph.unit(unit) {
         Some(unit) => Ok(unit.id.clone()),
@@ -152,5 +109,15 @@ fn name(action: Action) -> &'static str {
         Action::Suspend => "suspend",
         Action::Void => "void",
         Action::Reopen => "reopen",
+        Action::Transfer => "transfer",
+        Action::RequestExtension => "request_extension",
+        Action::ApproveExtension => "approve_extension",
+        Action::RejectExtension => "reject_extension",
+        Action::Resume => "resume",
+        Action::Merge => "merge",
+        Action::Unmerge => "unmerge",
+        Action::Recategorise => "recategorise",
+        Action::Approve => "approve",
+        Action::Reject => "reject",
     }
 }

@@ -33,7 +33,7 @@ pub enum Effect {
 pub struct Dispatch {
     /// Id, made from (sequence, ordinal).
     pub id: String,
-    /// What for: `urgent_case`, `alert`, `escalation`, or `ordered` by a person.
+    /// What for: `urgent_case`, `alert`, `reminder`, `escalation`, or `ordered` or `approved` by a person.
     pub kind: String,
     /// The unit.
     pub unit: String,
@@ -69,7 +69,7 @@ pub struct Dispatch {
 pub struct Decision {
     /// Id, made from (sequence, ordinal).
     pub id: String,
-    /// `triage`, `command`, `refused`, `noted` or `config`.
+    /// `triage`, `correction`, `quality`, `command`, `refused`, `noted` or `config`.
     pub kind: String,
     /// The case, alert or setting that it is about.
     pub subject: String,

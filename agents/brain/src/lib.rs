@@ -33,10 +33,10 @@ pub use state::{Alert, Case, Counts, Incident};
 
 use cases::Intake;
 use clock::{Clocks, believable};
-use state::{State, Timer, Turn, quote};
+use state::{State, Timer, Turn, Wake, quote};
 
-/// The layout of a snapshot. 2: the log's time and what hung on it are gone.
-const LAYOUT: u32 = 2;
+/// The layout of a snapshot. 3: cases have clocks, merges and an index of matters.
+const LAYOUT: u32 = 3;
 
 /// What the brain is told once; everything that changes later comes as a `ConfigChanged` record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +93,8 @@ impl Brain {
             cases: BTreeMap::new(),
             requests: BTreeMap::new(),
             places: BTreeMap::new(),
+            matters: BTreeMap::new(),
+            answering: BTreeSet::new(),
             leaving: BTreeSet::new(),
             alerts: BTreeMap::new(),
             active: BTreeMap::new(),
@@ -145,13 +147,12 @@ impl Brain {
             }
             Body::WorkOrder(WorkOrder::Updated(order)) => {
                 state.arrive(&mut turn, record);
-                let reason = order.note.as_deref().or(order.status.as_deref()).unwrap_or("the unit works on it");
-                state.request_moves(&mut turn, &key(record, &order.request_id), &order.request_id, false, &quote(reason));
+                state.request_updated(&mut turn, &key(record, &order.request_id), order);
             }
             Body::WorkOrder(WorkOrder::Closed(order)) => {
                 state.arrive(&mut turn, record);
-                let reason = order.resolution.as_deref().or(order.status.as_deref()).unwrap_or("the unit reports it done");
-                state.request_moves(&mut turn, &key(record, &order.request_id), &order.request_id, true, &quote(reason));
+                let source = record.event.as_ref().map_or("", |event| event.source.as_str());
+                state.request_closed(&mut turn, source, &key(record, &order.request_id), order);
             }
             Body::Context(_) => state.arrive(&mut turn, record),
             Body::Command(command) => state.command(&mut turn, command),
@@ -321,7 +322,7 @@ impl State {
         turn.timeline = timer.timeline;
         turn.at = self.clocks.reach(timer.timeline, timer.due);
         match timer.name.splitn(3, '/').collect::<Vec<_>>().as_slice() {
-            [case, "due"] => self.deadline(turn, case),
+            [case, wake] if Wake::read(wake).is_some() => self.case_timer(turn, case, Wake::read(wake).expect("just read")),
             ["alert", key, "clear"] => self.clear_due(turn, key),
             ["surge", _, scenario] => self.surge_hour(turn, scenario),
             other => unreachable!("the brain asks for no timer {other:?}"),
@@ -348,36 +349,60 @@ fn remembered(memo: &mut BTreeMap<String, Option<Sorted>>, graph: &Graph, reques
     sorted
 }
 
+/// How a category was found in words.
+fn found(sorted: &Sorted) -> String {
+    match &sorted.word {
+        Some(word) => format!("`{word}` means {}", sorted.category),
+        None => "no word of any category was found".to_owned(),
+    }
+}
+
 fn take_in<'a>(graph: &Graph, record: &JournalRecord, order: &'a WorkOrderCreated, sorted: Option<Sorted>) -> Intake<'a> {
     let text = order.description.as_deref().unwrap_or_default();
+    let chosen = sorted.is_some();
+    let sorted = sorted.unwrap_or_else(|| graph.sort_text(text));
     Intake {
         key: key(record, &order.request_id),
         request: &order.request_id,
         channel: "work_order",
         own: order.channel.as_deref().is_some_and(|channel| graph.is_own_channel(channel)),
-        sorted: sorted.unwrap_or_else(|| graph.sort_text(text)),
+        found: found(&sorted),
+        sorted,
+        chosen,
+        text,
         risk_word: if text.is_empty() { None } else { graph.risk_word(text).map(str::to_owned) },
+        urgency: None,
         district: order.district.as_deref(),
         address: order.address.as_deref(),
+        station: None,
         lat: order.lat.filter(|lat| lat.is_latitude()),
         lon: order.lon,
         due: order.due,
+        about: None,
     }
 }
 
 fn hear<'a>(graph: &Graph, record: &JournalRecord, message: &'a HotlineMessage) -> Intake<'a> {
     let chosen = message.category.as_deref().and_then(|category| graph.sort_request_type(category));
+    let is_chosen = chosen.is_some();
+    let sorted = chosen.unwrap_or_else(|| graph.sort_text(&message.text));
     Intake {
         key: key(record, &message.message_id),
         request: &message.message_id,
         channel: "hotline",
         own: message.channel.as_deref().is_some_and(|channel| graph.is_own_channel(channel)),
-        sorted: chosen.unwrap_or_else(|| graph.sort_text(&message.text)),
+        found: found(&sorted),
+        sorted,
+        chosen: is_chosen,
+        text: &message.text,
         risk_word: graph.risk_word(&message.text).map(str::to_owned),
+        urgency: None,
         district: message.district.as_deref(),
         address: message.address.as_deref(),
+        station: None,
         lat: message.lat.filter(|lat| lat.is_latitude()),
         lon: message.lon,
         due: None,
+        about: message.about.as_deref(),
     }
 }

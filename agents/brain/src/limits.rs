@@ -15,7 +15,26 @@ pub(crate) const CASES_MAX: usize = 200_000;
 /// Cases that may leave for each record that arrives, so that no single record is slow.
 pub(crate) const LEAVING_PER_RECORD_MAX: usize = 8;
 
-/// The same category at the same place within this time is the same matter.
+/// Cases that a merge looks at for one grid cell, address or station: the latest ones. Where more are open at once, they
+/// are not told apart by place.
+pub(crate) const MATTERS_MAX: usize = 32;
+
+/// Cases that one case may hold: a burst main brings some hundred calls. The next one begins a case of its own.
+pub(crate) const MERGED_MAX: usize = 500;
+
+/// Merges of merges that are followed to the case that has the matter.
+pub(crate) const MERGE_STEPS_MAX: usize = 16;
+
+/// Categories of a text that are remembered for judging the answer: a text that speaks of more speaks of everything.
+pub(crate) const TOPICS_MAX: usize = 6;
+
+/// From this level on what a station measures needs somebody on the spot; level 4 (blue) asks for attention only.
+pub(crate) const MACHINE_LEVEL_MAX: u8 = 3;
+
+/// A text or answer with less than this many characters of meaning (a Latin word counts as two) says nothing.
+pub(crate) const MEANING_MIN: usize = 4;
+
+/// The same category at the same place within this time belongs to one incident.
 pub(crate) const SAME_PLACE: TimeDelta = TimeDelta::hours(24);
 
 /// An incident takes in what happens within this time of its last event.

@@ -10,6 +10,7 @@ use schemas::position::Position;
 use schemas::signal::MicroDeg;
 use serde::{Deserialize, Serialize};
 
+use crate::cases::Spot;
 use crate::clock::Clocks;
 use crate::effect::{Decision, Effect, WakeAt};
 use crate::limits;
@@ -28,6 +29,10 @@ pub(crate) struct State {
     pub(crate) requests: BTreeMap<String, u64>,
     /// Category and place to the latest case there.
     pub(crate) places: BTreeMap<String, u64>,
+    /// What may be one matter: category and grid cell, address or station (hashed) to the cases there, the oldest first.
+    pub(crate) matters: BTreeMap<u64, VecDeque<u64>>,
+    /// Sources that have sent an answer that says something: only they are judged for sending none.
+    pub(crate) answering: BTreeSet<String>,
     pub(crate) leaving: BTreeSet<Leaving>,
     pub(crate) alerts: BTreeMap<String, Alert>,
     /// Alert key to the alert that is not cleared.
@@ -57,7 +62,7 @@ pub struct Case {
     pub urgency: u8,
     /// Whether somebody's life is at risk.
     pub risk_to_life: bool,
-    /// `work_order` or `hotline`.
+    /// `work_order`, `hotline` or `machine`.
     pub channel: String,
     /// The district as reported.
     pub district: Option<String>,
@@ -69,10 +74,22 @@ pub struct Case {
     pub lon: Option<MicroDeg>,
     /// The unit that owes it.
     pub unit: Option<String>,
-    /// Until when it is owed.
+    /// Until when it is owed; nothing while its clock stands.
     pub due: Option<DateTime<Utc>>,
     /// Whether the deadline has passed.
     pub overdue: bool,
+    /// The time that is left, in seconds, while its clock stands.
+    pub remaining_s: Option<i64>,
+    /// The deadline that the unit asks for.
+    pub asked_due: Option<DateTime<Utc>>,
+    /// The unit whose dispatch waits for a person's approval.
+    pub proposed_unit: Option<String>,
+    /// The case that has its matter.
+    pub merged_into: Option<String>,
+    /// The cases whose matter it has.
+    pub merged: BTreeSet<String>,
+    /// How often it was reopened or sent back for rework.
+    pub reopened: u32,
     /// The incident that it belongs to.
     pub incident: Option<String>,
     /// When it was opened, in city time.
@@ -81,10 +98,50 @@ pub struct Case {
     pub moved: DateTime<Utc>,
     /// The record that reported it.
     pub evidence: Vec<Position>,
+    pub(crate) handling: Handling,
     pub(crate) key: String,
     pub(crate) place: Option<String>,
     pub(crate) timeline: u32,
     pub(crate) leaves: DateTime<Utc>,
+}
+
+/// What the handling of a case needs and nobody outside asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Handling {
+    /// When its report says that it happened.
+    pub(crate) reported: DateTime<Utc>,
+    /// The latest report of its matter.
+    pub(crate) last_report: DateTime<Utc>,
+    /// Whether the city's own staff wrote it.
+    pub(crate) own: bool,
+    /// Urgency and danger to life as reported, whatever was merged with it.
+    pub(crate) urgency: u8,
+    pub(crate) risk_to_life: bool,
+    /// Categories that its text speaks of.
+    pub(crate) topics: BTreeSet<String>,
+    /// Whether its deadline runs in working time.
+    pub(crate) working: bool,
+    /// The time that its deadline gave, in seconds.
+    pub(crate) given_s: i64,
+    /// What happens next if nobody does anything.
+    // Invariant: a timer of the case with this moment is among the timers.
+    pub(crate) wake: Option<(Wake, DateTime<Utc>)>,
+    /// How many superiors have heard that it is overdue.
+    pub(crate) told: u32,
+    /// Where it stood before it was suspended or merged.
+    pub(crate) stood: Option<CaseState>,
+    pub(crate) spot: Spot,
+    /// Its keys in [`State::matters`].
+    pub(crate) keys: Vec<u64>,
+}
+
+/// What a case's timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Wake {
+    Remind,
+    Due,
+    Escalate,
 }
 
 /// When a case leaves state.
@@ -214,6 +271,8 @@ pub struct Counts {
     pub cases: u64,
     /// Cases that left state by age.
     pub cases_left: u64,
+    /// Cases that were merged into another.
+    pub merged: u64,
     /// Alerts raised.
     pub alerts: u64,
     /// Incidents begun.

@@ -199,6 +199,8 @@ fn bodies(brain: &Brain, kind: &str, rest: &str) -> Vec<Body> {
                 unit: some(words[3]).filter(|unit| unit != "-"),
                 category: None,
                 due: None,
+                other: None,
+                ground: None,
             })]
         }
         "malformed" => vec![Body::Malformed(Malformed { event_type: words[0].to_owned(), reason: words[1..].join(" ") })],

@@ -162,6 +162,8 @@ fn grant(brain: &Brain, wish: &Wish, time: Option<DateTime<Utc>>) -> JournalReco
                 unit: unit.clone(),
                 category: None,
                 due: *due,
+                other: None,
+                ground: None,
             };
             (Body::Command(command), true)
         }

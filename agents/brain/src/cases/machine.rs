@@ -1,0 +1,45 @@
+//! Cases found by machines: what a station measures may need somebody on the spot, and then somebody owes it.
+
+use graph::{Category, Sorted};
+use schemas::signal::{Signal, SignalKind};
+
+use super::{Intake, MACHINE};
+use crate::limits;
+use crate::state::{State, Turn};
+
+impl State {
+    /// Opens a case for a station's alert, once for each, when its level asks for somebody on the spot. The category is the
+    /// most urgent one of the alert's scenario.
+    pub(crate) fn machine_case(&mut self, turn: &mut Turn<'_>, signal: &Signal, alert_key: &str) {
+        let Some(station) = signal.station.as_deref().filter(|_| signal.signal == SignalKind::Threshold) else { return };
+        let Some(alert) = self.active.get(alert_key).and_then(|id| self.alerts.get(id)) else { return };
+        let key = format!("{}#{MACHINE}", alert.id);
+        if alert.level > limits::MACHINE_LEVEL_MAX || self.requests.contains_key(&key) {
+            return;
+        }
+        let of_scenario = |category: &&Category| category.scenario.as_ref() == Some(&alert.scenario);
+        let Some(category) = turn.graph.categories().filter(of_scenario).min_by_key(|category| category.urgency) else { return };
+        let (request, urgency) = (alert.id.clone(), alert.level);
+        let found = format!("{} of {} at level {urgency} needs somebody at {station}", alert.scenario, alert.id);
+        let intake = Intake {
+            key,
+            request: &request,
+            channel: MACHINE,
+            own: false,
+            sorted: Sorted { category: category.id.clone(), confidence_permille: 900, word: None },
+            found,
+            chosen: false,
+            text: "",
+            risk_word: None,
+            urgency: Some(urgency),
+            district: signal.district.as_deref(),
+            address: None,
+            station: Some(station),
+            lat: signal.lat.filter(|lat| lat.is_latitude()),
+            lon: signal.lon,
+            due: None,
+            about: None,
+        };
+        self.report(turn, intake);
+    }
+}
