@@ -86,6 +86,9 @@ pub struct Quality {
     pub empty_words: Vec<String>,
     /// The same, for answers only: that something was done, without what.
     pub empty_answers: Vec<String>,
+    /// What is done about a category, in the words of answers; the words of the category itself count as well.
+    #[serde(default)]
+    pub work_words: BTreeMap<String, Vec<String>>,
     /// What a name of a place ends with.
     pub place_endings: Vec<String>,
     /// What ends like the name of a place and is none.
@@ -144,7 +147,7 @@ impl CaseRules {
                 problems.push((vec![word, "radius_m"], format!("{} m and {} h are more than {RADIUS_M_MAX} m and {MERGE_HOURS_MAX} h", measure.radius_m, measure.hours)));
             }
         }
-        for category in self.merge.categories.keys().chain(self.quality.alike.iter().flatten()).filter(|category| !known(category)) {
+        for category in self.merge.categories.keys().chain(self.quality.alike.iter().flatten()).chain(self.quality.work_words.keys()).filter(|category| !known(category)) {
             problems.push((vec![category], format!("no category is called `{category}`")));
         }
         let mut quality = self.quality.clone();
@@ -158,8 +161,8 @@ impl CaseRules {
 }
 
 impl Quality {
-    fn lists(&mut self) -> [&mut Vec<String>; 7] {
-        [
+    fn lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
+        let lists = [
             &mut self.empty_words,
             &mut self.empty_answers,
             &mut self.place_endings,
@@ -167,7 +170,8 @@ impl Quality {
             &mut self.no_address,
             &mut self.duplicate_words,
             &mut self.unsatisfied_words,
-        ]
+        ];
+        lists.into_iter().chain(self.work_words.values_mut())
     }
 
     /// Whether two categories are the same or are taken for one another without harm.

@@ -158,6 +158,7 @@ impl State {
         turn.effects.push(Effect::Decision(triage));
         let topics = turn.graph.categories_in(intake.text).into_keys().take(limits::TOPICS_MAX).map(str::to_owned).collect();
         let mut spot = intake.address.map(Spot::of_address).unwrap_or_default();
+        spot.point = intake.lat.zip(intake.lon);
         spot.station = intake.station.map(|station| place::hash(&[station.as_bytes()]));
         let reported = turn.event_time.min(turn.at);
         let case = Case {
@@ -198,6 +199,7 @@ impl State {
                 wake: None,
                 told: 0,
                 stood: None,
+                own_spot: spot,
                 spot,
                 keys: Vec::new(),
             },
@@ -230,14 +232,16 @@ impl State {
         self.set_deadline(turn, case, due, working);
         self.step(turn, case, CaseState::Accepted, &Said::by(RULES, "sorted by rules"));
         case.unit = Some(owed.unit);
+        // A station's alert proposes its dispatch itself.
+        let urgent = case.urgency == 1 && intake.channel != MACHINE;
+        case.proposed_unit = case.unit.clone().filter(|_| urgent);
         let reason = owed.path.get(1).map_or("the duty graph", String::as_str);
         self.step(turn, case, CaseState::Assigned, &Said::by(RULES, reason));
         self.start_clock(turn, case);
-        // A station's alert proposes its dispatch itself.
-        if case.urgency == 1 && intake.channel != MACHINE {
+        if urgent {
             let word = intake.risk_word.as_ref();
             let reason = word.map_or_else(|| format!("{} is urgent", case.category), |word| format!("danger to life: `{word}`"));
-            propose_urgent(turn, case, &reason);
+            dispatch(turn, case, "urgent_case", true, case.unit.clone(), &reason);
         }
         self.index(turn, turn.seq, case);
     }
@@ -424,12 +428,6 @@ pub(crate) fn emit(turn: &mut Turn<'_>, case: &Case, from: Option<CaseState>, sa
         evidence: evidence(turn, case),
     };
     turn.effects.push(Effect::Case(transition));
-}
-
-/// Proposes to send the unit of an urgent case at once.
-pub(crate) fn propose_urgent(turn: &mut Turn<'_>, case: &mut Case, reason: &str) {
-    case.proposed_unit = case.unit.clone();
-    dispatch(turn, case, "urgent_case", true, case.unit.clone(), reason);
 }
 
 /// Asks a unit to act on a case.

@@ -130,6 +130,8 @@ pub(crate) struct Handling {
     pub(crate) told: u32,
     /// Where it stood before it was suspended or merged.
     pub(crate) stood: Option<CaseState>,
+    /// Where its own report says that it is, and where all reports of its matter together say that it is.
+    pub(crate) own_spot: Spot,
     pub(crate) spot: Spot,
     /// Its keys in [`State::matters`].
     pub(crate) keys: Vec<u64>,

@@ -9,8 +9,8 @@ use chrono::TimeDelta;
 use graph::case_rules::SameMatter;
 use schemas::case::{CaseChange, CaseState, VoidGround};
 
-use super::place::{Place, cell, cells_around, hash, metres};
-use super::{Said, case_id, case_seq, emit, propose_urgent};
+use super::place::{Spot, cell, cells_around, hash, metres};
+use super::{Said, case_id, case_seq, dispatch, emit};
 use crate::limits;
 use crate::state::{Case, State, Turn};
 
@@ -19,10 +19,6 @@ pub(crate) struct Same {
     pub(crate) seq: u64,
     /// Why it is the same matter.
     pub(crate) reason: String,
-}
-
-fn place_of(case: &Case) -> Option<Place> {
-    case.lat.zip(case.lon)
 }
 
 /// The key of the index for one kind of place.
@@ -49,7 +45,7 @@ impl State {
             return;
         }
         let mut keys = named_keys(case);
-        keys.extend(place_of(case).map(|point| cell_key(case, cell(point, radius_m))));
+        keys.extend(case.handling.spot.point.map(|point| cell_key(case, cell(point, radius_m))));
         for key in &keys {
             let there = self.matters.entry(*key).or_default();
             there.push_back(seq);
@@ -72,6 +68,17 @@ impl State {
         }
     }
 
+    /// The matter of a case is found at another place from now on.
+    fn move_to(&mut self, turn: &Turn<'_>, seq: u64, case: &mut Case, spot: Spot) {
+        if case.handling.spot != spot {
+            self.unindex(seq, case);
+            case.handling.spot = spot;
+            if case.state != CaseState::Voided {
+                self.index(turn, seq, case);
+            }
+        }
+    }
+
     /// The case that has the matter of a new report, with the reason: one that is open before one that is closed, the
     /// nearest, and of these the earliest.
     pub(crate) fn same_matter(&self, turn: &Turn<'_>, new: &Case) -> Option<Same> {
@@ -80,7 +87,7 @@ impl State {
             return None;
         }
         let mut keys = named_keys(new);
-        keys.extend(place_of(new).into_iter().flat_map(|point| cells_around(point, rule.radius_m)).map(|cell| cell_key(new, cell)));
+        keys.extend(new.handling.spot.point.into_iter().flat_map(|point| cells_around(point, rule.radius_m)).map(|cell| cell_key(new, cell)));
         let mut seqs: Vec<u64> = keys.iter().filter_map(|key| self.matters.get(key)).flatten().copied().collect();
         seqs.sort_unstable();
         seqs.dedup();
@@ -141,12 +148,15 @@ impl State {
         emit(turn, case, Some(from), &said);
 
         first.merged.insert(case.id.clone());
+        let spot = first.handling.spot.or(&case.handling.spot);
+        self.move_to(turn, into, &mut first, spot);
         first.handling.last_report = first.handling.last_report.max(case.handling.last_report);
         let was_urgent = first.urgency == 1;
         first.urgency = first.urgency.min(case.urgency);
         first.risk_to_life |= case.risk_to_life;
         if first.urgency == 1 && !was_urgent && !first.state.is_at_work() {
-            propose_urgent(turn, &mut first, &format!("{} says so: {reason}", case.id));
+            first.proposed_unit.clone_from(&first.unit);
+            dispatch(turn, &first, "urgent_case", true, first.unit.clone(), &format!("{} is urgent: {reason}", case.id));
         }
         let said = Said { actor, reason, change: CaseChange::Merged, other: Some(&case.id), ground: None };
         emit(turn, &first, Some(first.state), &said);
@@ -175,15 +185,37 @@ impl State {
         let way = way_back(case.handling.stood.take().unwrap_or(CaseState::Assigned));
         self.walk(turn, seq, case, way, actor, reason);
 
-        let Some(mut first) = case_seq(&into).and_then(|into| self.cases.remove(&into)) else { return Ok(()) };
-        first.merged.remove(&case_id(seq));
-        let others = first.merged.iter().filter_map(|id| self.cases.get(&case_seq(id)?));
-        let reported = others.fold((first.handling.urgency, first.handling.risk_to_life), |(urgency, risk), case| (urgency.min(case.urgency), risk || case.risk_to_life));
-        (first.urgency, first.risk_to_life) = reported;
-        let said = Said { actor, reason, change: CaseChange::Unmerged, other: Some(&case_id(seq)), ground: None };
-        emit(turn, &first, Some(first.state), &said);
-        self.cases.insert(case_seq(&into).expect("just found"), first);
+        let mut above = case_seq(&into);
+        for step in 0..limits::MERGE_STEPS_MAX {
+            let Some((at, mut first)) = above.and_then(|at| Some((at, self.cases.remove(&at)?))) else { break };
+            let changed = match step {
+                0 => first.merged.remove(&case_id(seq)),
+                _ => false,
+            };
+            // Whoever took that one in took over what it knew.
+            if self.sum_up(turn, at, &mut first) || changed {
+                let said = Said { actor, reason, change: CaseChange::Unmerged, other: Some(&case_id(seq)), ground: None };
+                emit(turn, &first, Some(first.state), &said);
+            }
+            above = first.merged_into.as_deref().and_then(case_seq);
+            self.cases.insert(at, first);
+        }
         Ok(())
+    }
+
+    /// Urgency, danger and place of a matter from its own report and those that were merged with it; whether people see
+    /// a difference.
+    fn sum_up(&mut self, turn: &Turn<'_>, seq: u64, case: &mut Case) -> bool {
+        let was = (case.urgency, case.risk_to_life);
+        let mut spot = case.handling.own_spot;
+        (case.urgency, case.risk_to_life) = (case.handling.urgency, case.handling.risk_to_life);
+        for other in case.merged.iter().filter_map(|id| self.cases.get(&case_seq(id)?)) {
+            case.urgency = case.urgency.min(other.urgency);
+            case.risk_to_life |= other.risk_to_life;
+            spot = spot.or(&other.handling.spot);
+        }
+        self.move_to(turn, seq, case, spot);
+        was != (case.urgency, case.risk_to_life)
     }
 }
 
@@ -208,8 +240,8 @@ fn same_place(new: &Case, case: &Case, radius_m: u32) -> Option<(u64, String)> {
     if new.district.is_some() && case.district.is_some() && new.district != case.district {
         return None;
     }
-    let distance = place_of(new).zip(place_of(case)).map(|(a, b)| metres(a, b));
     let (spot, other) = (&new.handling.spot, &case.handling.spot);
+    let distance = spot.point.zip(other.point).map(|(a, b)| metres(a, b));
     let both = |a: Option<u64>, b: Option<u64>| a.is_some() && a == b;
     if both(spot.station, other.station) {
         return Some((0, "at the same station".to_owned()));
@@ -219,7 +251,7 @@ fn same_place(new: &Case, case: &Case, radius_m: u32) -> Option<(u64, String)> {
         return Some((0, "at the same address".to_owned()));
     }
     let metres = distance?;
-    let streets_differ = spot.street.is_some() && other.street.is_some() && spot.street != other.street;
+    let streets_differ = spot.street.zip(other.street).is_some_and(|(one, other)| one.0 == other.0 && one.1 != other.1);
     let reach = if streets_differ { u64::from(radius_m) / 3 } else { u64::from(radius_m) };
     (metres <= reach).then(|| (metres, format!("{metres} m away")))
 }

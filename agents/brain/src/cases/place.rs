@@ -4,13 +4,15 @@
 use schemas::signal::MicroDeg;
 use serde::{Deserialize, Serialize};
 
-/// Where a report is, besides its point. Hashes, so that a hundred thousand of them are small.
+/// Where a matter is. Names are hashes, so that a hundred thousand of them are small.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spot {
+    /// The point.
+    pub(crate) point: Option<Place>,
     /// Street and number, or the name of premises.
     pub(crate) address: Option<u64>,
-    /// The street alone.
-    pub(crate) street: Option<u64>,
+    /// The street alone, and whether it is written in Chinese: names in two scripts say nothing about one another.
+    pub(crate) street: Option<(bool, u64)>,
     /// The station that measures.
     pub(crate) station: Option<u64>,
 }
@@ -47,9 +49,9 @@ fn parallel_permille(lat: i64) -> i64 {
 /// The distance between two points of a city, in metres.
 pub(crate) fn metres(a: Place, b: Place) -> u64 {
     let (lat, other) = (i64::from(a.0.0), i64::from(b.0.0));
-    let north = (lat - other) * CM_PER_MILLIDEG / 1000;
-    let east = (i64::from(a.1.0) - i64::from(b.1.0)) * CM_PER_MILLIDEG / 1000 * parallel_permille((lat + other) / 2) / 1000;
-    (north * north + east * east).isqrt() as u64 / 100
+    let north = i128::from((lat - other) * CM_PER_MILLIDEG / 1000);
+    let east = i128::from((i64::from(a.1.0) - i64::from(b.1.0)) * CM_PER_MILLIDEG / 1000 * parallel_permille((lat + other) / 2) / 1000);
+    (north.pow(2) + east.pow(2)).isqrt() as u64 / 100
 }
 
 /// The grid cell of a point in the row that is `rows` further north, and the columns beside it.
@@ -77,11 +79,24 @@ impl Spot {
     /// What an address says, whichever way it is worded: `本市中山路８８号附近` is `中山路88号`, `88 Main St.` is `88 main street`.
     pub(crate) fn of_address(address: &str) -> Self {
         let address: String = address.chars().take(200).map(plain).flat_map(char::to_lowercase).collect();
-        let (street, rest) = if address.chars().any(is_han) { chinese(&address) } else { english(&address) };
+        let is_chinese = address.chars().any(is_han);
+        let (street, rest) = if is_chinese { chinese(&address) } else { english(&address) };
         Self {
+            point: None,
             address: rest.map(|rest| hash(&[street.as_bytes(), rest.as_bytes()])),
-            street: (!street.is_empty()).then(|| hash(&[street.as_bytes()])),
+            street: (!street.is_empty()).then(|| (is_chinese, hash(&[street.as_bytes()]))),
             station: None,
+        }
+    }
+
+    /// Where the reports of a matter are together: what one does not say the next one may.
+    pub(crate) fn or(self, next: &Spot) -> Self {
+        let street_of = if self.address.is_some() { &self } else { next };
+        Self {
+            point: self.point.or(next.point),
+            address: self.address.or(next.address),
+            street: street_of.street.or(self.street),
+            station: self.station.or(next.station),
         }
     }
 }
@@ -130,14 +145,18 @@ fn chinese(address: &str) -> (String, Option<String>) {
     (street.to_owned(), premises.filter(|name| name.chars().count() >= 4).map(str::to_owned))
 }
 
-/// `88` of `88号院3栋`, `12-3` of `12号之3` is 12: the premises, not the door in them.
+/// `88` of `88号院3栋`, `3巷12` of `3巷12号`: the premises, not the door in them. A number without `号` counts at the end only.
 fn house_number(rest: &str) -> Option<String> {
-    let begin = rest.find(|c: char| c.is_ascii_digit())?;
-    let digits: String = rest[begin..].chars().take_while(char::is_ascii_digit).collect();
-    let before = &rest[..begin];
-    let after = &rest[begin + digits.len()..];
-    // A lane between street and number is part of the place; a building without `号` is no number of the street.
-    (before.chars().count() <= 6 && (after.starts_with('号') || after.is_empty())).then(|| format!("{before}{digits}"))
+    let mut from = 0;
+    while let Some(begin) = rest[from..].find(|c: char| c.is_ascii_digit()).map(|at| from + at) {
+        let end = rest[begin..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |at| begin + at);
+        if rest[end..].starts_with('号') || end == rest.len() {
+            // A lane between street and number is part of the place; a whole sentence is not.
+            return (rest[..begin].chars().count() <= 6).then(|| rest[..end].to_owned());
+        }
+        from = end;
+    }
+    None
 }
 
 /// Without province, city, county and district in front.
@@ -150,7 +169,7 @@ fn without_regions(text: &str) -> &str {
             let after = chars.get(index + 1).map(|(_, c)| *c);
             match c {
                 '省' | '县' => true,
-                '市' => !matches!(after, Some('场' | '政' | '民' | '中' | '府')),
+                '市' => !matches!(after, Some('场' | '政' | '民' | '府')),
                 '区' => !matches!(before, '小' | '社' | '园' | '校' | '景' | '厂' | '库' | '新'),
                 _ => false,
             }
@@ -256,7 +275,7 @@ mod tests {
         ] {
             assert!(metres(a, b).abs_diff(expected) <= 1, "{} is not {expected}", metres(a, b));
         }
-        assert_eq!(metres(at(-90_000_000, -180_000_000), at(90_000_000, 180_000_000)) / 1_000_000, 20);
+        assert!(metres(at(-90_000_000, -180_000_000), at(90_000_000, 180_000_000)) > 20_000_000, "no distance is too long to be told");
     }
 
     #[test]

@@ -85,7 +85,12 @@ impl State {
             find(turn, &case, "unjustified_close", unjustified.join("; "));
         }
         let asked: BTreeSet<&str> = case.handling.topics.iter().map(String::as_str).chain([case.category.as_str()]).filter(|id| *id != "other").collect();
-        let answered = turn.graph.categories_in(answer.text);
+        let mut answered = turn.graph.categories_in(answer.text);
+        for (category, words) in &rules.work_words {
+            if let Some(word) = says(words, answer.text) {
+                answered.entry(category).or_insert(word);
+            }
+        }
         let fits = || asked.iter().any(|asked| answered.keys().any(|answered| rules.are_alike(asked, answered)));
         if says_something && !asked.is_empty() && answered.values().any(|word| is_telling(word)) && !fits() {
             let words = answered.iter().map(|(category, word)| format!("`{word}` ({category})")).collect::<Vec<_>>().join(", ");
