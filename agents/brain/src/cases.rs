@@ -158,7 +158,7 @@ impl State {
         turn.effects.push(Effect::Decision(triage));
         let topics = turn.graph.categories_in(intake.text).into_keys().take(limits::TOPICS_MAX).map(str::to_owned).collect();
         let mut spot = intake.address.map(Spot::of_address).unwrap_or_default();
-        spot.point = intake.lat.zip(intake.lon);
+        spot.point = place::exact(intake.lat, intake.lon);
         spot.station = intake.station.map(|station| place::hash(&[station.as_bytes()]));
         let reported = turn.event_time.min(turn.at);
         let case = Case {

@@ -140,7 +140,34 @@ fn planted_duplicates_are_found() {
     assert!(precision >= 0.95 && recall >= 0.8, "precision {precision:.3}, recall {recall:.3}");
 }
 
-/// A day of a hundred thousand reports at one place stays bounded and quick.
+/// What a system writes into the fields for a point when it has none makes nothing one matter, nor does one point that many
+/// addresses share.
+#[test]
+fn rounded_and_shared_points_are_no_place() {
+    let mut city = City::new();
+    for (n, (lat, lon, address)) in [
+        (39_000_000, -77_000_000, None),
+        (39_000_000, -77_000_000, None),
+        (39_123_456, -77_123_456, Some("12 Oak Street")),
+        (39_123_456, -77_123_456, Some("700 Main Street")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let order = WorkOrderCreated {
+            request_id: format!("w{n}"),
+            category: Some("Flooding".to_owned()),
+            address: address.map(str::to_owned),
+            lat: Some(MicroDeg(lat)),
+            lon: Some(MicroDeg(lon)),
+            ..WorkOrderCreated::default()
+        };
+        city.hears(at("2026-07-15T10:00") + minutes(n as i64), "orders", Body::WorkOrder(WorkOrder::Created(order)));
+    }
+    assert!(city.brain.cases().all(|case| case.merged_into.is_none()));
+}
+
+/// Twenty thousand reports at one place: no case holds all of them, and none of them is slow.
 #[test]
 fn a_crowd_at_one_place_is_bounded() {
     let mut city = City::new();

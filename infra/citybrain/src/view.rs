@@ -80,7 +80,7 @@ impl View {
 fn item<T: Serialize>(value: &T) -> Value {
     let mut value = serde_json::to_value(value).expect("state has only text, integers and finite angles");
     if let Some(fields) = value.as_object_mut() {
-        for own in ["pending", "lower", "clears", "cap_refs", "timeline", "key", "place", "leaves"] {
+        for own in ["pending", "lower", "clears", "cap_refs", "timeline", "key", "place", "leaves", "handling"] {
             fields.remove(own);
         }
         for (name, from) in [("updated", "changed"), ("updated", "moved"), ("updated", "last")] {

@@ -144,7 +144,8 @@ impl State {
         case.proposed_unit = None;
         case.merged_into = Some(first.id.clone());
         case.handling.stood = Some(stood);
-        let said = Said { actor, reason, change: CaseChange::Merged, other: Some(&first.id), ground: Some(VoidGround::Duplicate) };
+        let why = format!("{} ({}) has the matter: {reason}", first.id, first.channel);
+        let said = Said { actor, reason: &why, change: CaseChange::Merged, other: Some(&first.id), ground: Some(VoidGround::Duplicate) };
         emit(turn, case, Some(from), &said);
 
         first.merged.insert(case.id.clone());
@@ -156,9 +157,11 @@ impl State {
         first.risk_to_life |= case.risk_to_life;
         if first.urgency == 1 && !was_urgent && !first.state.is_at_work() {
             first.proposed_unit.clone_from(&first.unit);
-            dispatch(turn, &first, "urgent_case", true, first.unit.clone(), &format!("{} is urgent: {reason}", case.id));
+            let danger = if case.risk_to_life { "danger to life" } else { "urgent" };
+            dispatch(turn, &first, "urgent_case", true, first.unit.clone(), &format!("{danger}, says {} ({}), the same matter", case.id, case.channel));
         }
-        let said = Said { actor, reason, change: CaseChange::Merged, other: Some(&case.id), ground: None };
+        let why = format!("{} ({}) is the same matter: {reason}", case.id, case.channel);
+        let said = Said { actor, reason: &why, change: CaseChange::Merged, other: Some(&case.id), ground: None };
         emit(turn, &first, Some(first.state), &said);
         self.counts.merged += 1;
         self.cases.insert(into, first);
@@ -251,9 +254,9 @@ fn same_place(new: &Case, case: &Case, radius_m: u32) -> Option<(u64, String)> {
         return Some((0, "at the same address".to_owned()));
     }
     let metres = distance?;
+    // Some systems give every address of a district one point: what is written is believed before it.
     let streets_differ = spot.street.zip(other.street).is_some_and(|(one, other)| one.0 == other.0 && one.1 != other.1);
-    let reach = if streets_differ { u64::from(radius_m) / 3 } else { u64::from(radius_m) };
-    (metres <= reach).then(|| (metres, format!("{metres} m away")))
+    (metres <= u64::from(radius_m) && !streets_differ).then(|| (metres, format!("{metres} m away")))
 }
 
 /// Whether a case still takes in a report of its matter, in words.
@@ -271,7 +274,7 @@ fn same_time(turn: &Turn<'_>, new: &Case, case: &Case, rule: SameMatter) -> Opti
         }
         _ => {
             let apart = (new.handling.reported - case.handling.last_report).abs();
-            (apart <= TimeDelta::hours(rule.hours.into())).then(|| format!("{} min apart: the matter of {} ({})", apart.num_minutes(), case.id, case.channel))
+            (apart <= TimeDelta::hours(rule.hours.into())).then(|| format!("{} min apart", apart.num_minutes()))
         }
     }
 }

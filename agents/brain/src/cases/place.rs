@@ -20,12 +20,19 @@ pub(crate) struct Spot {
 /// A point: latitude and longitude.
 pub(crate) type Place = (MicroDeg, MicroDeg);
 
+/// A point whose both angles are whole hundredths of a degree tells a town, not a house: somebody rounded it, or had none.
+const ROUNDED_MICRODEG: i32 = 10_000;
 /// Millionths of a degree of latitude in a metre, rounded up: a cell is never smaller than the radius.
 const MICRODEG_PER_M: i64 = 9;
 /// Centimetres in a thousand millionths of a degree of latitude.
 const CM_PER_MILLIDEG: i64 = 11_132;
 /// The thinnest parallel that is told apart, in thousandths of the equator: 89.4 degrees.
 const PARALLEL_PERMILLE_MIN: i64 = 10;
+
+/// The point of a report, if it is exact enough to say what is beside it.
+pub(crate) fn exact(lat: Option<MicroDeg>, lon: Option<MicroDeg>) -> Option<Place> {
+    lat.zip(lon).filter(|(lat, lon)| lat.0 % ROUNDED_MICRODEG != 0 || lon.0 % ROUNDED_MICRODEG != 0)
+}
 
 /// FNV-1a over parts, each ended by a byte that no text has.
 pub(crate) fn hash(parts: &[&[u8]]) -> u64 {
