@@ -43,7 +43,9 @@ pub(crate) struct Intake<'a> {
     pub(crate) sorted: Sorted,
     /// Why it is of this category.
     pub(crate) found: String,
-    /// Whether somebody chose the category from a list.
+    /// Whether somebody chose a type from a list, whether or not it is one of ours.
+    pub(crate) typed: bool,
+    /// Whether the category is that type.
     pub(crate) chosen: bool,
     /// What was said, if anything was.
     pub(crate) text: &'a str,

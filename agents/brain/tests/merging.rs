@@ -177,7 +177,7 @@ fn a_crowd_at_one_place_is_bounded() {
             request_id: format!("w{n}"),
             category: Some("路面积淹水".to_owned()),
             lat: Some(MicroDeg(30_500_000 + (n % 300) as i32)),
-            lon: Some(MicroDeg(114_300_000)),
+            lon: Some(MicroDeg(114_300_123)),
             ..WorkOrderCreated::default()
         };
         city.hears(at("2026-07-15T10:00") + minutes(n / 100), "orders", Body::WorkOrder(WorkOrder::Created(order)));

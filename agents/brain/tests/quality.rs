@@ -243,4 +243,7 @@ fn who_asks_a_question_needs_no_place_and_a_station_is_not_judged() {
     let question = HotlineMessage { message_id: "m1".to_owned(), text: "请问公积金怎么提取".to_owned(), ..HotlineMessage::default() };
     assert_eq!(findings(&city.hears(at("2026-07-02T08:00"), "hotline", Body::Hotline(question))), []);
     assert_eq!(findings(&city.station(at("2026-07-02T08:00"), "gas_explosion", "d1", 1, None)), []);
+    // A type of another system's list says something to that system, if not to us.
+    city.order(at("2026-07-02T09:00"), "w1", "ECC-Vehicle Look Up", "中山路88号");
+    assert_eq!(findings(&city.told), []);
 }

@@ -28,6 +28,7 @@ impl State {
             own: false,
             sorted: Sorted { category: category.id.clone(), confidence_permille: 900, word: None },
             found,
+            typed: true,
             chosen: false,
             text: "",
             risk_word: None,

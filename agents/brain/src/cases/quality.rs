@@ -51,7 +51,7 @@ impl State {
             findings.push(("wrong_category", format!("the text says `{word}` ({topics}), {} was chosen", case.category)));
         }
         let says_nothing = match intake.text.trim().is_empty() {
-            true => !intake.chosen,
+            true => !intake.typed,
             false => topics.is_empty() && meaning(&rules.empty_words, intake.text) < limits::MEANING_MIN,
         };
         if says_nothing {
