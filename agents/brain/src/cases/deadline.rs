@@ -24,7 +24,7 @@ impl Wake {
     }
 }
 
-/// `/`, so that a timer's name can be taken apart again.
+/// `case-000000001234/due`: what the timer is for, so that its name says what to do when it fires.
 fn timer_of(case: &Case, wake: Wake, due: DateTime<Utc>) -> Timer {
     Timer { due, name: format!("{}/{}", case.id, wake.name()), timeline: case.timeline }
 }
