@@ -10,4 +10,6 @@ venv="${XDG_CACHE_HOME:-$HOME/.cache}/citybrain/venv"
 "$venv/bin/python" -c 'import deltalake, polars, duckdb' 2>/dev/null ||
   "$venv/bin/pip" install --quiet --disable-pip-version-check deltalake==1.6.6 polars==2.1.0 duckdb==2.0.1 pyarrow==26.0.1 ||
   echo "deltalake, polars and duckdb could not be installed: the checks with them will be skipped" >&2
+"$venv/bin/python" -c 'import xmlschema' 2>/dev/null || "$venv/bin/pip" install --quiet --disable-pip-version-check xmlschema==4.3.2 ||
+  echo "xmlschema could not be installed: CAP is not checked against its schema" >&2
 exec "$venv/bin/python" infra/acceptance.py "$binary" "${@:2}"

@@ -6,6 +6,7 @@ use std::fmt;
 use petgraph::stable_graph::StableDiGraph;
 use serde::{Deserialize, Serialize};
 
+use crate::alerting::{Alerting, Hysteresis};
 use crate::calendar::{Calendar, CalendarFile, Deadline};
 use crate::words::Words;
 use crate::{CaseRules, Category, Edge, EventType, Graph, Node, Scenario, Surge, Unit, limits, query};
@@ -61,6 +62,8 @@ struct File {
     #[serde(default)]
     risk_words: Vec<String>,
     #[serde(default)]
+    alerting: Alerting,
+    #[serde(default)]
     scenarios: Vec<ScenarioEntry>,
     categories: Vec<CategoryEntry>,
     #[serde(default)]
@@ -79,6 +82,8 @@ struct ScenarioEntry {
     unit: String,
     plan: String,
     surge: Option<SurgeEntry>,
+    #[serde(default)]
+    alerting: Hysteresis,
 }
 
 #[derive(Deserialize)]
@@ -221,12 +226,16 @@ fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
         if !units.contains_key(&entry.unit) {
             complaints.at(&["unit", &entry.unit, &entry.id], 0, format!("no unit is called `{}`", entry.unit));
         }
+        for problem in entry.alerting.problems() {
+            complaints.at(&["id", &entry.id], 0, problem);
+        }
         let scenario = Scenario {
             id: entry.id.clone(),
             name: entry.name.clone(),
             unit: entry.unit.clone(),
             plan: entry.plan.clone(),
             surge,
+            hysteresis: entry.alerting,
         };
         if scenarios.insert(entry.id.clone(), scenario).is_some() {
             complaints.at(&["id", &entry.id], 1, format!("scenario `{}` is there twice", entry.id));
@@ -319,6 +328,9 @@ fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
             (_, None) => complaints.at(&needles, 0, format!("no unit is called `{}`", entry.unit)),
         }
     }
+    for problem in file.alerting.problems() {
+        complaints.at(&["alerting"], 0, problem);
+    }
     if !units.contains_key(&file.default_unit) {
         complaints.at(&["default_unit"], 0, format!("no unit is called `{}`", file.default_unit));
     }
@@ -348,6 +360,7 @@ fn build(text: &str, file: File, complaints: &mut Complaints<'_>) -> Graph {
         scenarios,
         words,
         own_channels: file.own_channels,
+        alerting: file.alerting,
         links: BTreeMap::new(),
         calendar,
         case_rules,

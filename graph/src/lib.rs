@@ -6,6 +6,7 @@
 //!
 //! It knows nothing of files, clocks or the log: text in, answers out, and the indices of petgraph never leave.
 
+pub mod alerting;
 pub mod calendar;
 pub mod case_rules;
 mod file;
@@ -41,6 +42,7 @@ pub struct Graph {
     scenarios: BTreeMap<String, Scenario>,
     words: words::Words,
     own_channels: Vec<String>,
+    alerting: alerting::Alerting,
     links: BTreeMap<String, BTreeMap<String, Link>>,
     calendar: Calendar,
     case_rules: CaseRules,
@@ -59,6 +61,8 @@ pub struct Scenario {
     pub plan: String,
     /// From how many reports on it is an alert, if reports alone can make one.
     pub surge: Option<Surge>,
+    /// When its findings become alerts, and when these end.
+    pub hysteresis: alerting::Hysteresis,
 }
 
 /// From how many reports on something is an alert.
@@ -159,6 +163,11 @@ impl Graph {
     /// How the city handles cases.
     pub fn case_rules(&self) -> &CaseRules {
         &self.case_rules
+    }
+
+    /// How people are told of alerts.
+    pub fn alerting(&self) -> &alerting::Alerting {
+        &self.alerting
     }
 
     /// The scenarios, in the order of their ids.

@@ -233,6 +233,11 @@ fn decided(effect: &Effect) -> String {
         ),
         Effect::Incident(it) => format!("incident  {} {} {}: {} alerts, {} cases: {}", it.incident, it.change, or(&it.member), it.alerts, it.cases, it.reason),
         Effect::Dispatch(it) => format!("dispatch  {} {}{}: {}", it.unit, it.kind, if it.proposed { " (proposal)" } else { "" }, it.reason),
+        Effect::Notification(it) => {
+            let about = it.alerts.iter().map(|alert| alert.alert_key.as_str()).collect::<Vec<_>>().join(", ");
+            let units = if it.is_told() { format!(" to {}", it.units.join(", ")) } else { String::new() };
+            format!("notify    {} level {} {}{units}: {about}: {}", it.group_name, it.level, it.outcome.name(), it.reason)
+        }
         Effect::Decision(it) => format!("decision  {} {} = {} by {}: {}", it.kind, it.subject, it.outcome, it.tier, it.reason),
         Effect::WakeAt(it) => format!("wake at   {} {}", it.due.format("%m-%d %H:%M:%S"), it.timer),
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Our crates, and which of our crates each may use.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("schemas", &[]),
     ("graph", &["schemas"]),
     ("brain", &["schemas", "graph"]),
@@ -19,7 +19,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("bus", &["schemas"]),
     ("broker", &[]),
     ("gateway", &["schemas", "bus"]),
-    ("citybrain", &["schemas", "graph", "brain", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway"]),
+    ("webhooks", &["schemas"]),
+    ("citybrain", &["schemas", "graph", "brain", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
     ("replay-tests", &["schemas", "graph", "brain"]),
 ];
 
@@ -27,7 +28,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 const TESTS_MAY_USE: [(&str, &[&str]); 2] = [("bus", &["broker"]), ("gateway", &["broker"])];
 
 /// What a crate must not pull in, even through others.
-const MUST_NOT_PULL_IN: [(&str, &[&str]); 7] = [
+const MUST_NOT_PULL_IN: [(&str, &[&str]); 8] = [
     ("schemas", PURE),
     ("graph", PURE),
     ("brain", PURE),
@@ -35,6 +36,7 @@ const MUST_NOT_PULL_IN: [(&str, &[&str]); 7] = [
     ("lakehouse", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),
     ("pipelines", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),
     ("udf-host", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2", "deltalake"]),
+    ("webhooks", &["rdkafka", "rdkafka-sys", "axum", "datafusion", "deltalake", "llama-cpp-2"]),
 ];
 
 /// No I/O, async, Kafka, DataFusion or language model.

@@ -1,7 +1,8 @@
 //! An alert: what the control centre is told, and how it changes.
 //!
 //! Two axes that do not disturb each other: active / cleared / unknown, and acknowledged or not. The value of an
-//! `alert.<scenario>` record is an [`AlertTransition`]; its key is `alert_key`.
+//! `alert.<scenario>` record is an [`AlertTransition`]; its key is `alert_key`. What is no more than an exercise or a test
+//! carries that in its [`Status`] and goes to `alert.exercise`: no reader of a scenario's topic ever takes it for real.
 
 use chrono::{DateTime, Utc};
 use serde::ser::SerializeStruct;
@@ -31,6 +32,105 @@ impl AlertState {
             AlertState::Unknown => "unknown",
         }
     }
+}
+
+/// Whether something is meant. The words are those of CAP's `status`, without the ones that an alert never has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is meant.
+    #[default]
+    Actual,
+    /// People practise.
+    Exercise,
+    /// Somebody tests the system.
+    Test,
+}
+
+impl Status {
+    /// The name in JSON and text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Actual => "actual",
+            Status::Exercise => "exercise",
+            Status::Test => "test",
+        }
+    }
+
+    /// The word of CAP 1.2.
+    pub fn cap(self) -> &'static str {
+        match self {
+            Status::Actual => "Actual",
+            Status::Exercise => "Exercise",
+            Status::Test => "Test",
+        }
+    }
+
+    /// Whether it is meant.
+    pub fn is_actual(&self) -> bool {
+        *self == Status::Actual
+    }
+}
+
+/// The labels of an alert that silences, exercises and rules of inhibition may speak of.
+pub const LABELS: [&str; 10] =
+    ["scenario", "originator", "hazard", "level", "state", "status", "district", "incident", "unit", "alert_key"];
+
+/// What an alert turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// 属实: the hazard was there.
+    Real,
+    /// 误报: it was not.
+    False,
+    /// 演练: somebody practised and did not say so.
+    Drill,
+    /// 重复: another alert tells the same.
+    Duplicate,
+}
+
+impl Verdict {
+    /// The name in JSON and text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Real => "real",
+            Verdict::False => "false",
+            Verdict::Drill => "drill",
+            Verdict::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// How far a warning of the public has come. Only people take it from one stage to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningStage {
+    /// Written by somebody; its CAP message has the status Draft.
+    Drafted,
+    /// Approved by somebody else.
+    Approved,
+    /// Told to the public.
+    Published,
+    /// Taken back by a CAP Cancel.
+    Cancelled,
+    /// Nobody renewed it in time.
+    Expired,
+}
+
+/// The warning of the public that an alert's transition carries: a CAP 1.2 message of scope Public.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// How far it has come.
+    pub stage: WarningStage,
+    /// What people read.
+    pub text: Headline,
+    /// Until when it holds, once it is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<DateTime<Utc>>,
+    /// The CAP 1.2 message as XML, of a draft or of what was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<String>,
 }
 
 /// A sentence in the two languages of the product.
@@ -152,13 +252,17 @@ pub struct AlertTransition {
     pub level: u8,
     /// Whether the hazard is there.
     pub state: AlertState,
+    /// Whether it is meant.
+    #[serde(default)]
+    pub status: Status,
     /// Whether somebody has seen it.
     pub acknowledged: bool,
     /// Who acknowledged it or owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// What changed: `raised`, `upgraded`, `downgraded`, `updated`, `acknowledged`, `assigned`, `unknown`, `restored`,
-    /// `cleared` (by measurement) or `closed` (by a person).
+    /// What changed: `raised`, `upgraded`, `downgraded`, `updated`, `renewed`, `acknowledged`, `assigned`, `commented`,
+    /// `judged`, `flapping`, `unknown`, `restored`, `cleared` (by measurement), `closed` (by a person), or of the warning
+    /// of the public `warning_drafted`, `warning_approved`, `warning_published`, `warning_cancelled`, `warning_expired`.
     pub change: String,
     /// Why, in one sentence.
     pub reason: String,
@@ -166,6 +270,18 @@ pub struct AlertTransition {
     pub headline: Headline,
     /// Where it holds.
     pub area: Area,
+    /// The value that raised it or made it worse, in thousandths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_milli: Option<i64>,
+    /// The threshold that it broke, in thousandths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold_milli: Option<i64>,
+    /// How often its condition came back within the scenario's window, while that is often enough to call it flapping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flap_score: Option<u32>,
+    /// What it turned out to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// Since when, in city time.
     pub onset: DateTime<Utc>,
     /// When this change happened, in city time.
@@ -183,7 +299,10 @@ pub struct AlertTransition {
     pub evidence: Vec<Position>,
     /// How many records support it, which may be more than `evidence` names.
     pub evidence_count: u64,
-    /// The CAP 1.2 message as XML.
+    /// The CAP 1.2 message for the control centre as XML. Changes after the end have none: the Cancel was the last word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<String>,
+    /// The warning of the public, in the changes that are about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<Warning>,
 }

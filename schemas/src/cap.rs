@@ -615,7 +615,14 @@ mod tests {
         refused(|alert| alert.sender = "a&b".into(), "sender");
         refused(|alert| alert.sent = None, "sent");
         refused(|alert| alert.status = "Real".into(), "status");
-        refused(|alert| alert.msg_type = "Update".into(), "references");
+        for kind in ["Update", "Cancel", "Ack", "Error"] {
+            refused(|alert| alert.msg_type = kind.into(), "references");
+        }
+        for wrong in ["", "a b", "a,b", "a<b", "a&b", "a\tb"] {
+            refused(|alert| alert.identifier = wrong.into(), "identifier");
+            refused(|alert| alert.sender = wrong.into(), "sender");
+        }
+        refused(|alert| alert.references = vec!["a,b,2025-07-18T06:20:00Z".into()], "references");
         refused(|alert| alert.references = vec!["a,b".into()], "references");
         refused(|alert| alert.scope = "Restricted".into(), "restriction");
         refused(|alert| alert.scope = "Private".into(), "addresses");
@@ -624,6 +631,14 @@ mod tests {
         refused(|alert| alert.info[0].severity = "High".into(), "severity");
         refused(|alert| alert.info[0].expires = None, "expires");
         refused(|alert| alert.info[0].onset = at("2025-07-18T14:19:59+08:00"), "onset");
+        refused(|alert| alert.info[0].effective = at("2025-07-18T14:19:59+08:00"), "effective");
+        refused(|alert| alert.info[0].expires = at("2025-07-18T06:19:59+00:00"), "expires");
+        refused(|alert| alert.msg_type = "Warn".into(), "msgType");
+        refused(|alert| alert.scope = "Everybody".into(), "scope");
+        refused(|alert| alert.info[0].response_type = vec!["Run".into()], "responseType");
+        refused(|alert| alert.info[0].urgency = "Soon".into(), "urgency");
+        refused(|alert| alert.info[0].certainty = "Sure".into(), "certainty");
+        refused(|alert| alert.info[0].area[0].area_desc.clear(), "areaDesc");
         refused(|alert| alert.info[0].area[0].polygon[0].truncate(3), "polygon");
         refused(|alert| alert.info[0].area[0].polygon[0][3] = (30.6, 114.2), "polygon");
         refused(|alert| alert.info[0].area[0].polygon[0][1] = (114.2, 30.5), "polygon");

@@ -9,7 +9,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::alert::{Headline, Verdict};
 use crate::case::VoidGround;
+use crate::matcher::Matcher;
 use crate::position::Position;
 use crate::signal::{MicroDeg, Signal};
 
@@ -231,6 +233,56 @@ pub struct Command {
     /// Why, for a case that is voided; not given means 不予受理.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ground: Option<VoidGround>,
+    /// What the commands about alerts say beyond that.
+    #[serde(flatten)]
+    pub alerting: AlertOrder,
+}
+
+/// What the commands about alerts say beyond a target and a reason; in JSON its fields stand among the command's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertOrder {
+    /// Which alerts a silence or an exercise is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matchers: Vec<Matcher>,
+    /// From when a silence holds; without it from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<DateTime<Utc>>,
+    /// Until when a silence or an exercise lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<DateTime<Utc>>,
+    /// What an alert turned out to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// Who shall own an alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// 平时 or 救时.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// What the public shall read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Headline>,
+}
+
+/// How the city works.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// 平时.
+    #[default]
+    Everyday,
+    /// 救时: people are told sooner, and of fewer patient steps.
+    Emergency,
+}
+
+impl Mode {
+    /// The name in JSON and text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Everyday => "everyday",
+            Mode::Emergency => "emergency",
+        }
+    }
 }
 
 /// What a person can decide.
@@ -280,6 +332,29 @@ pub enum Action {
     Approve,
     /// Case: a dispatch that was proposed is not sent.
     Reject,
+    // Alerts
+    /// Alert: a remark, which is the command's reason.
+    Comment,
+    /// Alert: what it turned out to be.
+    Judge,
+    /// Alerts that fit the matchers are not notified of, from `starts` until `ends`.
+    Silence,
+    /// Ends a silence.
+    Unsilence,
+    /// From now until `ends` what detectors find where the matchers fit is an exercise.
+    StartExercise,
+    /// Ends an exercise, and the alerts that came of it.
+    StopExercise,
+    /// 平时/救时: changes between everyday and emergency.
+    Mode,
+    /// Alert: the text of a warning of the public.
+    DraftWarning,
+    /// Alert: somebody else agrees with the text.
+    ApproveWarning,
+    /// Alert: the public is told.
+    PublishWarning,
+    /// Alert: what the public was told does not hold any more.
+    CancelWarning,
 }
 
 /// A moment that the brain asked for.

@@ -12,8 +12,8 @@
 //! 3. [`pii::mask`] hides numbers that identify people before anything is stored or logged.
 //! 4. [`Event::to_kafka`] makes the record. From then on the event has a [`Position`], the end of every "why", and
 //!    [`EventRef`] reads it from there without copying, a million times a second.
-//! 5. What the city decides about it is in [`signal`], [`case`] and [`alert`]; [`journal`] is the one ordered input of the
-//!    brain. Their ids are made from positions: [`id`]. The topics they go to: [`topics`].
+//! 5. What the city decides about it is in [`signal`], [`case`] and [`alert`], who is told of it in [`notification`];
+//!    [`journal`] is the one ordered input of the brain. Their ids are made from positions: [`id`]. The topics they go to: [`topics`].
 //! 6. A warning leaves as [`cap`], CAP 1.2, which writes nothing invalid.
 //!
 //! [`limits`] holds every limit with its reason; [`time`] is the one way to read and write a time.
@@ -39,6 +39,8 @@ pub mod event;
 pub mod id;
 pub mod journal;
 pub mod limits;
+pub mod matcher;
+pub mod notification;
 pub mod pii;
 pub mod position;
 pub mod registry;

@@ -18,7 +18,7 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 17] = builtin!(
+const BUILTIN: [(&str, &str); 19] = builtin!(
     "alert.transition.v1.json",
     "case.transition.v1.json",
     "city.signal.v1.json",
@@ -32,6 +32,8 @@ const BUILTIN: [(&str, &str); 17] = builtin!(
     "hotline.message.v1.json",
     "incident.transition.v1.json",
     "journal.record.v1.json",
+    "notification.receipt.v1.json",
+    "notification.v1.json",
     "sensor.observation.v1.json",
     "workorder.closed.v1.json",
     "workorder.created.v1.json",

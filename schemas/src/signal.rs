@@ -8,6 +8,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::alert::Status;
 use crate::position::Position;
 
 /// An angle in millionths of a degree. In JSON it is a plain number of degrees (`29.760427`).
@@ -127,6 +128,12 @@ pub struct Signal {
     /// Longitude of the station.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lon: Option<MicroDeg>,
+    /// For how many seconds the condition has to hold before it is an alert; without it the scenario's setting decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_s: Option<u32>,
+    /// Whether it is meant.
+    #[serde(default, skip_serializing_if = "Status::is_actual")]
+    pub status: Status,
     /// The records that the finding rests on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Position>,

@@ -12,10 +12,20 @@ pub const INCIDENT: &str = "city.incident";
 pub const DISPATCH: &str = "city.dispatch";
 /// Decisions with their reasons.
 pub const DECISION: &str = "city.decision";
+/// Notifications about alerts.
+pub const NOTIFICATION: &str = "city.notification";
+/// Receipts for notifications. A topic of its own: those of effects are written by the sequencer alone, which finds out
+/// after a crash what is missing from their ends.
+pub const RECEIPT: &str = "city.receipt";
 /// What was refused.
 pub const DLQ: &str = "dlq";
 /// Begins the name of each alert topic: `alert.<scenario>`.
 pub const ALERT_PREFIX: &str = "alert.";
+/// Alerts that are no more than an exercise or a test, of every scenario.
+pub const ALERT_EXERCISE: &str = "alert.exercise";
+/// The scenario of alerts about the brain itself, such as a receiver of notifications that cannot be reached. The brain
+/// has it whatever the graph says.
+pub const OPERATIONS: &str = "operations";
 /// The scenarios that have an alert topic from the start.
 pub const SCENARIOS: [&str; 9] = [
     "gas_explosion", "water_main_burst", "urban_flooding", "bridge", "road_collapse", "forest_fire", "crowd", "power_lighting",

@@ -1,6 +1,5 @@
 //! What people decide. What the law of cases and alerts does not allow is refused, and the refusal is recorded.
 
-use schemas::alert::AlertState;
 use schemas::journal::{Action, Command};
 
 use crate::cases::case_seq;
@@ -29,6 +28,9 @@ impl State {
         if command.actor.trim().is_empty() || command.reason.trim().is_empty() {
             return Err("a command needs an actor and a reason".to_owned());
         }
+        if let Some(done) = self.obey_city(turn, command) {
+            return done;
+        }
         if let Some(seq) = case_seq(&command.target) {
             return self.obey_case(turn, command, seq);
         }
@@ -36,53 +38,6 @@ impl State {
         match id {
             Some(id) => self.obey_alert(turn, command, &id),
             None => Err("there is no such case or alert in live state".to_owned()),
-        }
-    }
-
-    fn obey_alert(&mut self, turn: &mut Turn<'_>, command: &Command, id: &str) -> Result<(), String> {
-        let alert = self.alerts.get_mut(id).expect("the caller found it");
-        // A command has no event time of its own: it happens at the time of what it is about.
-        turn.timeline = alert.timeline;
-        turn.at = self.clocks.at(alert.timeline).unwrap_or(alert.changed).max(alert.changed);
-        let reason = format!("{}: {}", quote(&command.actor), quote(&command.reason));
-        match command.action {
-            _ if alert.state == AlertState::Cleared => Err("the alert is over".to_owned()),
-            Action::Acknowledge if alert.acknowledged => {
-                Err(format!("{} has acknowledged it before", alert.owner.as_deref().unwrap_or("somebody")))
-            }
-            Action::Acknowledge => {
-                alert.acknowledged = true;
-                alert.owner = Some(quote(&command.actor));
-                self.change(turn, id, "acknowledged", &reason);
-                Ok(())
-            }
-            Action::Assign => {
-                alert.unit = Some(known_unit(turn, command)?);
-                self.change(turn, id, "assigned", &reason);
-                Ok(())
-            }
-            Action::Close => {
-                self.clear(turn, id, "closed", &reason);
-                Ok(())
-            }
-            Action::Dispatch
-            | Action::Transfer
-            | Action::RequestExtension
-            | Action::ApproveExtension
-            | Action::RejectExtension
-            | Action::Resume
-            | Action::Merge
-            | Action::Unmerge
-            | Action::Recategorise
-            | Action::Approve
-            | Action::Reject
-            | Action::Verify
-            | Action::Return
-            | Action::Rework
-            | Action::Extend
-            | Action::Suspend
-            | Action::Void
-            | Action::Reopen => Err("this is for cases, not for alerts".to_owned()),
         }
     }
 }
@@ -119,5 +74,16 @@ fn name(action: Action) -> &'static str {
         Action::Recategorise => "recategorise",
         Action::Approve => "approve",
         Action::Reject => "reject",
+        Action::Comment => "comment",
+        Action::Judge => "judge",
+        Action::Silence => "silence",
+        Action::Unsilence => "unsilence",
+        Action::StartExercise => "start exercise",
+        Action::StopExercise => "stop exercise",
+        Action::Mode => "mode",
+        Action::DraftWarning => "draft warning",
+        Action::ApproveWarning => "approve warning",
+        Action::PublishWarning => "publish warning",
+        Action::CancelWarning => "cancel warning",
     }
 }

@@ -6,6 +6,7 @@ use schemas::alert::AlertTransition;
 use schemas::case::CaseTransition;
 use schemas::event::Event;
 use schemas::journal::JournalRecord;
+use schemas::notification::Notification;
 use schemas::position::Position;
 use schemas::topics;
 use serde::{Deserialize, Serialize};
@@ -16,12 +17,14 @@ use serde::{Deserialize, Serialize};
 pub enum Effect {
     /// A case moved: `city.case`.
     Case(CaseTransition),
-    /// An alert changed: `alert.<scenario>`.
+    /// An alert changed: `alert.<scenario>`, or `alert.exercise` when it is not meant.
     Alert(AlertTransition),
     /// An incident began, grew, became worse or ended: `city.incident`.
     Incident(IncidentChange),
     /// A unit should act: `city.dispatch`.
     Dispatch(Dispatch),
+    /// Somebody is told of alerts, or is not and why: `city.notification`.
+    Notification(Notification),
     /// Something was decided, with its reason: `city.decision`.
     Decision(Decision),
     /// The shell should append a `TimerFired` at this moment.
@@ -33,7 +36,7 @@ pub enum Effect {
 pub struct Dispatch {
     /// Id, made from (sequence, ordinal).
     pub id: String,
-    /// What for: `urgent_case`, `alert`, `reminder`, `escalation`, or `ordered` or `approved` by a person.
+    /// What for: `urgent_case`, `alert`, `exercise`, `reminder`, `escalation`, or `ordered` or `approved` by a person.
     pub kind: String,
     /// The unit.
     pub unit: String,
@@ -69,7 +72,7 @@ pub struct Dispatch {
 pub struct Decision {
     /// Id, made from (sequence, ordinal).
     pub id: String,
-    /// `triage`, `correction`, `quality`, `command`, `refused`, `noted` or `config`.
+    /// `triage`, `correction`, `quality`, `command`, `refused`, `noted`, `silence`, `exercise`, `mode` or `config`.
     pub kind: String,
     /// The case, alert or setting that it is about.
     pub subject: String,
@@ -148,8 +151,10 @@ pub fn effect_event(effect: &Effect, record: &JournalRecord) -> Option<(String, 
     let (topic, kind, id, key, at, incident, data) = match effect {
         Effect::Case(it) => (topics::CASE.to_owned(), "case.transition", &it.id, &it.case, it.at, it.incident.as_ref(), json(it)),
         Effect::Alert(it) => {
-            (format!("{}{}", topics::ALERT_PREFIX, it.scenario), "alert.transition", &it.id, &it.alert_key, it.at, it.incident.as_ref(), json(it))
+            let topic = if it.status.is_actual() { format!("{}{}", topics::ALERT_PREFIX, it.scenario) } else { topics::ALERT_EXERCISE.to_owned() };
+            (topic, "alert.transition", &it.id, &it.alert_key, it.at, it.incident.as_ref(), json(it))
         }
+        Effect::Notification(it) => (topics::NOTIFICATION.to_owned(), "notification", &it.id, &it.group, it.at, it.incident.as_ref(), json(it)),
         Effect::Incident(it) => {
             (topics::INCIDENT.to_owned(), "incident.transition", &it.id, &it.incident, it.last, Some(&it.incident), json(it))
         }

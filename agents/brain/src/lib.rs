@@ -3,8 +3,8 @@
 //! [`Brain::apply`] is synchronous and total: every record has a transition, malformed ones included. Time is the city's:
 //! it comes from the times of events and timers, never from when a record was written down. Ids come from the records'
 //! numbers, and state is plain collections of integers and text. Reports open cases and take them to the unit that owes
-//! them (`cases`); signals and surges raise alerts (`alerts`, `surge`); what belongs together becomes an incident
-//! (`incidents`); people command (`commands`); deadlines come back as timers.
+//! them (`cases`); signals and surges raise alerts (`alerts`, `surge`), of which people are told (`notify`); what belongs
+//! together becomes an incident (`incidents`); people command (`commands`); deadlines come back as timers.
 //!
 //! It knows nothing of Kafka, files, clocks, threads or models: what it wants done it returns as [`Effect`]s.
 
@@ -17,6 +17,7 @@ mod commands;
 mod effect;
 mod incidents;
 mod limits;
+mod notify;
 mod state;
 mod surge;
 
@@ -24,18 +25,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use graph::{Graph, Sorted};
-use schemas::journal::{Body, HotlineMessage, JournalRecord, TimerFired, WorkOrder, WorkOrderCreated};
+use schemas::journal::{Body, HotlineMessage, JournalRecord, Mode, TimerFired, WorkOrder, WorkOrderCreated};
 use serde::{Deserialize, Serialize};
 
 pub use chain::Chain;
 pub use effect::{Decision, Dispatch, Effect, IncidentChange, SOURCE, WakeAt, effect_event, effects_bytes};
+pub use alerts::exercise::Exercise;
+pub use alerts::warning::PublicWarning;
+pub use notify::{Group, Silence};
 pub use state::{Alert, Case, Counts, Incident};
 
 use cases::Intake;
 use clock::{Clocks, believable};
 use state::{State, Timer, Turn, Wake, quote};
 
-/// The layout of a snapshot. 3: cases have clocks, merges and an index of matters.
+/// The layout of a snapshot. 3: cases have clocks, merges and an index of matters; alerts are grouped and told of.
 const LAYOUT: u32 = 3;
 
 /// What the brain is told once; everything that changes later comes as a `ConfigChanged` record.
@@ -98,6 +102,7 @@ impl Brain {
             leaving: BTreeSet::new(),
             alerts: BTreeMap::new(),
             active: BTreeMap::new(),
+            alerting: alerts::Alerting::default(),
             incidents: BTreeMap::new(),
             surges: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -245,6 +250,31 @@ impl Brain {
         self.state.alerts.get(id)
     }
 
+    /// The groups in which alerts are told of now, in the order of their ids.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.state.alerting.groups.values()
+    }
+
+    /// The silences that hold or will hold, in the order in which they were made.
+    pub fn silences(&self) -> impl Iterator<Item = &Silence> {
+        self.state.alerting.silences.values()
+    }
+
+    /// The exercises that go on, in the order in which they began.
+    pub fn exercises(&self) -> impl Iterator<Item = &Exercise> {
+        self.state.alerting.exercises.values()
+    }
+
+    /// 平时 or 救时.
+    pub fn mode(&self) -> Mode {
+        self.state.alerting.mode
+    }
+
+    /// How many notifications each unit has been sent.
+    pub fn alarm_load(&self) -> &BTreeMap<String, u64> {
+        &self.state.alerting.load
+    }
+
     /// The incidents that go on, in the order in which they began.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
         self.state.incidents.values()
@@ -323,7 +353,14 @@ impl State {
         turn.at = self.clocks.reach(timer.timeline, timer.due);
         match timer.name.splitn(3, '/').collect::<Vec<_>>().as_slice() {
             [case, wake] if Wake::read(wake).is_some() => self.case_timer(turn, case, Wake::read(wake).expect("just read")),
+            ["alert", key, "pending"] => self.pending_due(turn, key),
             ["alert", key, "clear"] => self.clear_due(turn, key),
+            ["alert", id, "life"] => self.life_due(turn, id),
+            ["alert", id, "warning"] => self.warning_due(turn, id),
+            ["notify", group, "flush"] => self.flush(turn, group),
+            ["notify", group, "escalate"] => self.escalate(turn, group),
+            ["silence", id, "ends"] => self.silence_ends(turn, id),
+            ["exercise", id, "ends"] => self.exercise_ends(turn, id),
             ["surge", _, scenario] => self.surge_hour(turn, scenario),
             other => unreachable!("the brain asks for no timer {other:?}"),
         }

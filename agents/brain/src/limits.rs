@@ -55,8 +55,48 @@ pub(crate) const ALERTS_MAX: usize = 2048;
 /// Evidence that an alert collects before it is sent as an update: evidence is complete, but no record is huge.
 pub(crate) const EVIDENCE_PENDING_MAX: usize = 256;
 
-/// How long a condition must be measured as gone before its alert is cleared: one good reading in a storm is no end.
-pub(crate) const CLEAR_AFTER: TimeDelta = TimeDelta::minutes(5);
+/// An alert of which nothing was heard for this long is unknown, and one that goes on is told of anew: its CAP message
+/// ends then. A day is what the warnings of weather services live at most.
+pub(crate) const ALERT_LIFE: TimeDelta = TimeDelta::hours(24);
+
+/// Conditions that have not held long enough to be alerts; beyond them, a condition is an alert at once.
+pub(crate) const PENDING_MAX: usize = 4096;
+
+/// Alert keys whose comings and goings are remembered; those that were quiet longest leave first.
+pub(crate) const FLAPS_MAX: usize = 4096;
+
+/// Alerts of silent stations at a time. When more fall silent at once, it is the network and not the stations.
+pub(crate) const NO_SIGNAL_ALERTS_MAX: usize = 256;
+
+/// Alerts that one notification tells of; a person reads no more, and the rest is counted.
+pub(crate) const TOLD_MAX: usize = 64;
+
+/// Silences at a time, Alertmanager's users have tens; and how long one may last: what is silent for longer is forgotten.
+pub(crate) const SILENCES_MAX: usize = 1000;
+/// See [`SILENCES_MAX`].
+pub(crate) const SILENCE_MAX: TimeDelta = TimeDelta::days(90);
+
+/// Exercises at a time; and how long one may last, so that nobody forgets to end it while a real flood is taken for one.
+pub(crate) const EXERCISES_MAX: usize = 100;
+/// See [`EXERCISES_MAX`].
+pub(crate) const EXERCISE_MAX: TimeDelta = TimeDelta::hours(24);
+
+/// Conditions of one silence or exercise.
+pub(crate) const MATCHERS_MAX: usize = 16;
+
+/// How long a warning of the public holds, and how long before its end somebody is reminded to renew it.
+pub(crate) const WARNING_LIFE: TimeDelta = TimeDelta::hours(24);
+/// See [`WARNING_LIFE`].
+pub(crate) const WARNING_REMINDER: TimeDelta = TimeDelta::hours(1);
+
+/// Longest headline of a warning of the public, in characters: what a telephone shows.
+pub(crate) const WARNING_CHARS_MAX: usize = 500;
+
+/// Messages that a CAP reference list names: the first and the latest say which they are.
+pub(crate) const CAP_REFERENCES_MAX: usize = 8;
+
+/// Units whose notifications are counted.
+pub(crate) const LOADS_MAX: usize = 4096;
 
 /// Lower readings in a row before an alert's level goes down.
 pub(crate) const LOWER_READINGS_MIN: u32 = 3;

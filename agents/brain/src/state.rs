@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use graph::Graph;
-use schemas::alert::{AlertState, Area, Headline, Point};
+use schemas::alert::{AlertState, Area, Headline, Point, Status, Verdict};
 use schemas::case::CaseState;
 use schemas::position::Position;
 use schemas::signal::MicroDeg;
 use serde::{Deserialize, Serialize};
 
+use crate::alerts::Alerting;
+use crate::alerts::warning::PublicWarning;
 use crate::cases::Spot;
 use crate::clock::Clocks;
 use crate::effect::{Decision, Effect, WakeAt};
@@ -38,6 +40,8 @@ pub(crate) struct State {
     /// Alert key to the alert that is not cleared.
     // Invariant: one alert that is not cleared for each key.
     pub(crate) active: BTreeMap<String, String>,
+    /// What goes on around the alerts: groups, silences, exercises, what is not yet an alert.
+    pub(crate) alerting: Alerting,
     pub(crate) incidents: BTreeMap<String, Incident>,
     pub(crate) surges: BTreeMap<String, Surge>,
     pub(crate) timers: BTreeSet<Timer>,
@@ -171,10 +175,30 @@ pub struct Alert {
     pub level: u8,
     /// Whether the hazard is there.
     pub state: AlertState,
+    /// Whether it is meant.
+    pub status: Status,
+    /// The exercise that it belongs to.
+    pub exercise: Option<String>,
     /// Whether somebody has seen it.
     pub acknowledged: bool,
     /// Who owns it.
     pub owner: Option<String>,
+    /// What it turned out to be.
+    pub verdict: Option<Verdict>,
+    /// How many remarks people have made on it.
+    pub comments: u64,
+    /// How often its condition came back within the scenario's window, while that is often enough to call it flapping.
+    pub flap_score: Option<u32>,
+    /// The value that raised it or made it worse, in thousandths.
+    pub value_milli: Option<i64>,
+    /// The threshold that it broke, in thousandths.
+    pub threshold_milli: Option<i64>,
+    /// The warning of the public about it.
+    pub warning: Option<PublicWarning>,
+    /// The district; nothing when it is all over the city.
+    pub district: Option<String>,
+    /// The group with which it is told.
+    pub group: String,
     /// What to tell people.
     pub headline: Headline,
     /// Where it holds.
@@ -195,10 +219,14 @@ pub struct Alert {
     pub(crate) pending: Vec<Position>,
     /// Lower readings in a row, and the worst level among them.
     pub(crate) lower: (u32, u8),
-    /// When it will be cleared unless the condition comes back.
-    pub(crate) clears: Option<DateTime<Utc>>,
+    /// When its condition was last found.
+    pub(crate) found: DateTime<Utc>,
+    /// Since when the condition is measured as gone, and when that ends it.
+    pub(crate) clears: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Identifier and sending time of the CAP messages before, as CAP's references need them.
     pub(crate) cap_refs: Vec<(String, DateTime<Utc>)>,
+    /// Whether its last CAP message was a Cancel, after which there is none.
+    pub(crate) cancelled: bool,
     pub(crate) timeline: u32,
 }
 
@@ -277,6 +305,10 @@ pub struct Counts {
     pub merged: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// Notifications that told somebody.
+    pub notifications: u64,
+    /// Notifications that something kept from being sent.
+    pub suppressed: u64,
     /// Incidents begun.
     pub incidents: u64,
 }
@@ -331,7 +363,12 @@ impl Turn<'_> {
 
 impl State {
     pub(crate) fn wake_at(&mut self, turn: &mut Turn<'_>, name: String, due: DateTime<Utc>) {
-        self.timers.insert(Timer { due, name: name.clone(), timeline: turn.timeline });
+        self.wake_on(turn, turn.timeline, name, due);
+    }
+
+    /// The same for a timeline that is not the turn's.
+    pub(crate) fn wake_on(&mut self, turn: &mut Turn<'_>, timeline: u32, name: String, due: DateTime<Utc>) {
+        self.timers.insert(Timer { due, name: name.clone(), timeline });
         turn.effects.push(Effect::WakeAt(WakeAt { timer: name, due }));
     }
 }

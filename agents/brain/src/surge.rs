@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use schemas::alert::{Area, Headline};
+use schemas::alert::{Area, Headline, Status};
 
 use crate::alerts::{Finding, alert_key};
 use crate::limits;
@@ -32,8 +32,13 @@ const IDLE_HOURS_MAX: i64 = 10_000;
 const LOCAL_PERMILLE: usize = 750;
 
 /// What a surge's alert calls its originator and hazard.
-const ORIGINATOR: &str = "city";
-const HAZARD: &str = "reports";
+pub(crate) const ORIGINATOR: &str = "city";
+pub(crate) const HAZARD: &str = "reports";
+
+/// Reports of citizens are always meant: no exercise makes them.
+fn key(timeline: u32, scenario: &str) -> String {
+    alert_key(timeline, Status::Actual, scenario, ORIGINATOR, HAZARD)
+}
 
 fn surge_key(timeline: u32, scenario: &str) -> String {
     format!("{timeline}/{scenario}")
@@ -47,7 +52,7 @@ impl State {
     /// Counts a report, and raises or worsens the alert when there are too many.
     pub(crate) fn count_report(&mut self, turn: &mut Turn<'_>, scenario: &str, report: Report) {
         let Some(rule) = turn.graph.scenario(scenario).and_then(|scenario| scenario.surge) else { return };
-        let active = self.active.get(&alert_key(turn.timeline, scenario, ORIGINATOR, HAZARD)).cloned();
+        let active = self.active.get(&key(turn.timeline, scenario)).cloned();
         let surge = self.surges.entry(surge_key(turn.timeline, scenario)).or_insert_with(|| Surge {
             usual_micro: USUAL_MICRO_MIN,
             hour: hour_of(turn.at),
@@ -91,8 +96,7 @@ impl State {
 
     /// The reports that made the alert belong to its incident.
     fn adopt(&mut self, turn: &mut Turn<'_>, scenario: &str, cases: &[u64]) {
-        let key = alert_key(turn.timeline, scenario, ORIGINATOR, HAZARD);
-        let incident = self.active.get(&key).and_then(|id| self.alerts.get(id)).and_then(|alert| alert.incident.clone());
+        let incident = self.active.get(&key(turn.timeline, scenario)).and_then(|id| self.alerts.get(id)).and_then(|alert| alert.incident.clone());
         let Some(incident) = incident else { return };
         for case in cases {
             self.adopt_case(turn, *case, &incident, "one of the reports that raised the alert");
@@ -101,7 +105,7 @@ impl State {
 
     /// An hour has passed since a surge began or was last looked at.
     pub(crate) fn surge_hour(&mut self, turn: &mut Turn<'_>, scenario: &str) {
-        let Some(id) = self.active.get(&alert_key(turn.timeline, scenario, ORIGINATOR, HAZARD)).cloned() else { return };
+        let Some(id) = self.active.get(&key(turn.timeline, scenario)).cloned() else { return };
         let Some(rule) = turn.graph.scenario(scenario).and_then(|scenario| scenario.surge) else { return };
         let Some(surge) = self.surges.get_mut(&surge_key(turn.timeline, scenario)) else { return };
         let threshold = threshold(rule, surge.usual_micro);
@@ -227,6 +231,11 @@ fn describe(turn: &Turn<'_>, scenario: &str, surge: &Surge, level: u8, window: T
         },
         area,
         district,
+        status: Status::Actual,
+        exercise: None,
+        alone: false,
+        value_milli: Some(count as i64 * 1000),
+        threshold_milli: Some(threshold as i64 * 1000),
         onset: surge.reports.front().map_or(turn.at, |report| report.time),
         reason: format!("{count} reports in {minutes} minutes against a threshold of {threshold}; usual is {usual}"),
         evidence: surge.reports.iter().filter_map(|report| report.source.clone()).collect(),

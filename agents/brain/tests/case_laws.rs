@@ -126,6 +126,8 @@ fn grant(brain: &Brain, wish: &Wish, time: DateTime<Utc>) -> JournalRecord {
                 window_end: None,
                 lat,
                 lon,
+                pending_s: None,
+                status: schemas::alert::Status::Actual,
                 evidence: Vec::new(),
             })
         }
@@ -143,6 +145,7 @@ fn grant(brain: &Brain, wish: &Wish, time: DateTime<Utc>) -> JournalRecord {
                 due: (*hours > 0).then(|| brain.now().unwrap_or_default() + TimeDelta::hours((*hours).into())),
                 other: case(*other),
                 ground: [None, Some(VoidGround::NotAccepted), Some(VoidGround::Duplicate), Some(VoidGround::Withdrawn), Some(VoidGround::Mistaken)][usize::from(*ground)],
+                alerting: schemas::journal::AlertOrder::default(),
             })
         }
         Wish::Timer => match brain.next_timer() {

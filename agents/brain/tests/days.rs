@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use brain::{Brain, Config, Effect, effect_event};
 use chrono::{DateTime, TimeDelta, Utc};
 use graph::Graph;
+use schemas::alert::Status;
 use schemas::journal::*;
 use schemas::position::Position;
 use schemas::{Event, Registry};
@@ -88,8 +89,9 @@ fn apply(brain: &mut Brain, seq: &mut u64, event: Option<()>, body: Body, time: 
     let stands_out = |effect: &&Effect| match effect {
         Effect::Case(_) | Effect::Decision(_) => !crowd,
         Effect::Incident(change) => !crowd || change.member.as_deref().is_some_and(|member| member.starts_with("alert")),
-        Effect::WakeAt(_) => !crowd && event_or_more,
-        Effect::Alert(_) | Effect::Dispatch(_) => true,
+        // That people are told later is told when they are.
+        Effect::WakeAt(it) => !crowd && event_or_more && !it.timer.starts_with("notify/") && !it.timer.ends_with("/life"),
+        Effect::Alert(_) | Effect::Dispatch(_) | Effect::Notification(_) => true,
     };
     let sentences: Vec<String> = effects.iter().filter(stands_out).map(sentence).collect();
     if !sentences.is_empty() || (event_or_more && !crowd) {
@@ -180,6 +182,8 @@ fn bodies(brain: &Brain, kind: &str, rest: &str) -> Vec<Body> {
                 window_end: None,
                 lat: None,
                 lon: None,
+                pending_s: None,
+                status: Status::Actual,
                 evidence: vec![Position::new("raw.sensor", 1, brain.next_seq() as i64 * 10)],
             })]
         }
@@ -201,6 +205,7 @@ fn bodies(brain: &Brain, kind: &str, rest: &str) -> Vec<Body> {
                 due: None,
                 other: None,
                 ground: None,
+                alerting: AlertOrder::default(),
             })]
         }
         "malformed" => vec![Body::Malformed(Malformed { event_type: words[0].to_owned(), reason: words[1..].join(" ") })],
@@ -267,6 +272,11 @@ fn sentence(effect: &Effect) -> String {
         Effect::Dispatch(it) => {
             let what = it.case.as_deref().map(plain).or_else(|| it.plan.clone()).unwrap_or_default();
             format!("{} {}: {what} to {}: {}", if it.proposed { "propose" } else { "send" }, it.kind, it.unit, it.reason)
+        }
+        Effect::Notification(it) => {
+            let about = it.alerts.iter().map(|alert| plain(&alert.alert)).collect::<Vec<_>>().join(", ");
+            let units = if it.is_told() { format!(" to {}", it.units.join(", ")) } else { String::new() };
+            format!("{}{units}, {}, level {}: {about}: {}", it.outcome.name(), plain(&it.group_name), it.level, it.reason)
         }
         Effect::Decision(it) => {
             format!("{} of {} by {} ({}‰): {}: {}", it.kind, plain(&it.subject), it.tier, it.confidence_permille, it.outcome, it.reason)

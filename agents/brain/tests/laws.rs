@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use graph::Graph;
 use proptest::prelude::*;
 use schemas::Registry;
-use schemas::alert::AlertState;
+use schemas::alert::{AlertState, Status};
 use schemas::case::{CaseChange, CaseState};
 use schemas::journal::*;
 use schemas::position::Position;
@@ -63,6 +63,8 @@ fn signal() -> impl Strategy<Value = Body> {
             window_end: None,
             lat,
             lon,
+            pending_s: None,
+            status: Status::Actual,
             evidence: vec![Position::new("raw.sensor", 0, i64::from(level))],
         })
     })
@@ -88,7 +90,7 @@ fn work_order() -> impl Strategy<Value = Body> {
     prop_oneof![4 => created, 1 => updated, 1 => closed].prop_map(Body::WorkOrder)
 }
 
-const ACTIONS: [Action; 21] = [
+const ACTIONS: [Action; 32] = [
     Action::Acknowledge,
     Action::Close,
     Action::Assign,
@@ -110,6 +112,17 @@ const ACTIONS: [Action; 21] = [
     Action::Recategorise,
     Action::Approve,
     Action::Reject,
+    Action::Comment,
+    Action::Judge,
+    Action::Silence,
+    Action::Unsilence,
+    Action::StartExercise,
+    Action::StopExercise,
+    Action::Mode,
+    Action::DraftWarning,
+    Action::ApproveWarning,
+    Action::PublishWarning,
+    Action::CancelWarning,
 ];
 
 /// A body, or the wish for a command on the n-th thing in state, or for the first timer.
@@ -175,6 +188,7 @@ fn grant(brain: &Brain, wish: &Wish, time: Option<DateTime<Utc>>) -> JournalReco
                 due: *due,
                 other: None,
                 ground: None,
+                alerting: AlertOrder::default(),
             };
             (Body::Command(command), true)
         }
@@ -215,10 +229,11 @@ impl Fold {
                     let over = was.as_ref().is_none_or(|(_, state, ..)| *state == AlertState::Cleared);
                     assert_eq!(over, alert.change == "raised", "one active alert for each key: {alert:?}");
                     assert!(alert.onset <= alert.at);
+                    let ended = was.as_ref().is_some_and(|(id, state, ..)| *state == AlertState::Cleared && *id == alert.alert);
                     let cap = alert.cap.as_deref().map(schemas::cap::CapAlert::parse);
-                    assert!(cap.is_none_or(|cap| cap.is_ok()));
+                    assert!(cap.map_or(ended, |cap| cap.is_ok() && !ended), "each change until the end is a valid CAP message");
                 }
-                Effect::Incident(_) | Effect::Dispatch(_) | Effect::Decision(_) | Effect::WakeAt(_) => {}
+                Effect::Incident(_) | Effect::Dispatch(_) | Effect::Notification(_) | Effect::Decision(_) | Effect::WakeAt(_) => {}
             }
         }
     }
@@ -324,7 +339,7 @@ fn missing_data_never_clears() {
         brain.apply(&record, &mut effects);
     }
     assert_eq!(brain.alerts().next().map(|alert| alert.state), Some(AlertState::Unknown));
-    assert!(!brain.pending().any(|(_, timer)| timer.starts_with("alert")), "the clearing that was under way has stopped");
+    assert!(brain.pending().all(|(_, timer)| !timer.ends_with("/clear")), "the clearing that was under way has stopped");
 }
 
 /// The first record brings the graph that the brain has: nobody decided it, and there is no time yet at which it could

@@ -6,8 +6,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+
+use crate::notify::RECEIVERS_MAX;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -41,6 +43,8 @@ pub struct Config {
     pub log: String,
     /// Logs as JSON lines.
     pub log_json: bool,
+    /// Receivers of notifications.
+    pub webhooks: Vec<webhooks::Receiver>,
 }
 
 impl Default for Config {
@@ -60,6 +64,7 @@ impl Default for Config {
             snapshot_every_records: 50_000,
             log: "warn".to_string(),
             log_json: false,
+            webhooks: Vec::new(),
         }
     }
 }
@@ -86,6 +91,12 @@ const KEYS: &[Key] = &[
     Key { name: "snapshot_every_records", since: "0.1", zh: "每多少条日志做一次快照", en: "journal records between two snapshots of the brain" },
     Key { name: "log", since: "0.1", zh: "日志过滤", en: "log filter" },
     Key { name: "log_json", since: "0.1", zh: "日志写成 JSON 行", en: "logs as JSON lines" },
+    Key {
+        name: "webhooks",
+        since: "0.1",
+        zh: "预警通知的接收方：[[webhooks]] name、url、kind（alertmanager、cloudevents、pagerduty）、levels、scenarios、public、secret、max_age_s；见 docs/alerts.md",
+        en: "receivers of notifications: [[webhooks]] name, url, kind (alertmanager, cloudevents, pagerduty), levels, scenarios, public, secret, max_age_s; see docs/alerts.md",
+    },
     Key { name: "kafka_options", since: "0.1", zh: "librdkafka 的其他设置（表）", en: "further librdkafka settings (a table)" },
 ];
 
@@ -97,7 +108,10 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Config> {
         let Some(path) = path else { return Ok(Config::default()) };
         let text = std::fs::read_to_string(path).with_context(|| format!("could not read the configuration {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("the configuration {} is wrong (citybrain config prints every key)", path.display()))
+        let mut config: Config =
+            toml::from_str(&text).with_context(|| format!("the configuration {} is wrong (citybrain config prints every key)", path.display()))?;
+        config.webhooks = checked(config.webhooks).with_context(|| format!("the configuration {} is wrong", path.display()))?;
+        Ok(config)
     }
 
     /// The whole configuration as a commented TOML file.
@@ -120,6 +134,19 @@ impl Config {
     }
 }
 
+/// Receivers that are right, each with a name of its own.
+fn checked(receivers: Vec<webhooks::Receiver>) -> Result<Vec<webhooks::Receiver>> {
+    if receivers.len() > RECEIVERS_MAX {
+        bail!("{} webhooks; at most {RECEIVERS_MAX} are served", receivers.len());
+    }
+    let receivers = receivers.into_iter().map(webhooks::Receiver::checked).collect::<Result<Vec<_>, _>>()?;
+    let mut names = std::collections::BTreeSet::new();
+    if let Some(twice) = receivers.iter().find(|receiver| !names.insert(receiver.name.clone())) {
+        bail!("two webhooks are called {}: give each a name of its own", twice.name);
+    }
+    Ok(receivers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +164,14 @@ mod tests {
     fn a_key_that_does_not_exist_is_refused_by_name() {
         let error = toml::from_str::<Config>("kafka_lisen = 1").unwrap_err().to_string();
         assert!(error.contains("kafka_lisen"), "{error}");
+    }
+
+    #[test]
+    fn webhooks_are_checked() {
+        let hook = |more: &str| format!("[[webhooks]]\nurl = \"http://h/x\"\nkind = \"alertmanager\"\n{more}\n");
+        let read = |text: &str| checked(toml::from_str::<Config>(text).expect("TOML").webhooks);
+        assert!(read(&hook("levels = [1, 2]\nscenarios = [\"urban_flooding\"]\npublic = true\nsecret = \"s\"")).is_ok());
+        assert!(read(&(hook("") + &hook(""))).unwrap_err().to_string().contains("a name of its own"));
+        assert!(read(&hook("levels = [5]")).unwrap_err().to_string().contains("1 to 4"));
     }
 }

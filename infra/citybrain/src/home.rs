@@ -11,6 +11,7 @@
 //! <home>/dedup/          index of event ids seen
 //! <home>/schemas/        event types of this city: one JSON file each
 //! <home>/jobs.d/         streaming SQL of this city, beside the jobs that ship
+//! <home>/webhooks/       how far each receiver of notifications has been told
 //! ```
 
 use std::fs::{File, TryLockError};

@@ -18,7 +18,7 @@ pub struct Kind {
 pub const ALERT: Kind = Kind {
     table: "alert",
     key: "alert_key",
-    columns: &["alert_key", "scenario", "level", "state", "acknowledged", "onset", "incident", "unit"],
+    columns: &["alert_key", "scenario", "level", "state", "status", "acknowledged", "onset", "incident", "unit"],
     order: "at DESC",
 };
 /// Cases, newest first.

@@ -25,6 +25,7 @@ mod jobs;
 mod lake;
 mod landing;
 mod lang;
+mod notify;
 mod parts;
 mod ports;
 mod progress;

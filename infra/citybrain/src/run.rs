@@ -23,7 +23,7 @@ pub async fn run(context: &Invocation, args: RunArgs) -> Result<Ended> {
         bail!("this version has no language agents: triage works by rules; leave `agents` out of --only");
     }
     let doors = parts.contains(&Part::Doors);
-    let options = Options { parts, kafka_listen: context.config.kafka_listen, http_listen: doors.then_some(context.config.http_listen) };
+    let options = Options { parts, kafka_listen: context.config.kafka_listen, http_listen: doors.then_some(context.config.http_listen), notify: doors };
     let health = Parts::new();
     let mut started_before = false;
     loop {

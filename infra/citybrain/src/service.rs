@@ -18,11 +18,13 @@ use schemas::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
+use webhooks::{Patience, Webhook};
 
 use crate::cli::{Invocation, Part};
 use crate::home::{Home, HomeLock, Running};
 use crate::jobs::{self, Jobs, Manager, Shop};
 use crate::landing::{self, Landing};
+use crate::notify::{Failing, Sender};
 use crate::parts::{Parts, State, asked_to_stop};
 use crate::ports::{BusLog, Seen};
 use crate::progress::{Positions, Progress};
@@ -50,6 +52,8 @@ pub struct Options {
     pub kafka_listen: SocketAddr,
     /// Where the HTTP door listens; none keeps it shut.
     pub http_listen: Option<SocketAddr>,
+    /// Whether receivers are notified of alerts. What only shows, measures or imports pages nobody.
+    pub notify: bool,
 }
 
 impl Options {
@@ -59,6 +63,7 @@ impl Options {
             parts: BTreeSet::from([Part::Jobs, Part::Brain, Part::Lake]),
             kafka_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             http_listen: None,
+            notify: false,
         }
     }
 }
@@ -282,6 +287,14 @@ impl Service {
             parts.set("doors", State::Ready);
         }
         let url = http.map(|addr| format!("http://{}", reachable(addr)));
+        if options.notify {
+            let failing = Failing::default();
+            for receiver in &context.config.webhooks {
+                let webhook = Webhook::new(receiver.clone(), url.as_deref().unwrap_or_default(), Patience::default())?;
+                let sender = Sender::open(webhook, &bus, &home.dir("webhooks"), parts.clone(), failing.clone()).await?;
+                tasks.push(supervise.run("webhooks", sender.run(stopped.clone())));
+            }
+        }
         home.announce(&lock, &Running { pid: std::process::id(), kafka: kafka.clone(), http: url, token })?;
         info!(kafka, http = http.map(|addr| addr.to_string()), "running");
         Ok(Service { bus, lake, door, types, jobs, http, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })

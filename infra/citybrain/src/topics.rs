@@ -15,7 +15,8 @@ pub const INPUTS: [&str; 3] = [topics::SIGNAL, "raw.hotline", "raw.workorder"];
 pub fn specs(registry: &Registry, sensor_partitions: i32) -> Vec<TopicSpec> {
     let mut names: BTreeSet<String> = registry.types().filter(|def| !def.topic.ends_with('*')).map(|def| def.topic.clone()).collect();
     names.extend(INPUTS.map(str::to_owned));
-    names.extend(topics::SCENARIOS.map(|scenario| format!("{}{scenario}", topics::ALERT_PREFIX)));
+    names.extend(topics::SCENARIOS.into_iter().chain([topics::OPERATIONS]).map(|scenario| format!("{}{scenario}", topics::ALERT_PREFIX)));
+    names.insert(topics::ALERT_EXERCISE.to_owned());
     names
         .into_iter()
         .map(|name| {

@@ -13,9 +13,10 @@ use lakehouse::{AsOf, Lake};
 use schemas::Position;
 use schemas::journal::{Body, Command};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::jobs::Jobs;
+use crate::lang::t;
 use crate::lake::{self, quoted, text};
 use crate::parts::Parts;
 use crate::scan::scan_ranges;
@@ -80,7 +81,7 @@ impl View {
 fn item<T: Serialize>(value: &T) -> Value {
     let mut value = serde_json::to_value(value).expect("state has only text, integers and finite angles");
     if let Some(fields) = value.as_object_mut() {
-        for own in ["pending", "lower", "clears", "cap_refs", "timeline", "key", "place", "leaves", "handling"] {
+        for own in ["pending", "lower", "found", "clears", "cap_refs", "cancelled", "timeline", "key", "place", "leaves", "handling"] {
             fields.remove(own);
         }
         for (name, from) in [("updated", "changed"), ("updated", "moved"), ("updated", "last")] {
@@ -197,8 +198,25 @@ impl CityView for View {
     }
 
     fn health(&self) -> BoxFuture<'_, Health> {
-        let parts = self.parts.health();
+        let mut parts = self.parts.health();
+        if let Some(sequencer) = &self.sequencer {
+            let core = sequencer.core.lock().expect("the core is never poisoned");
+            let exercises = core.brain().exercises().count();
+            parts.push(("mode".to_owned(), true, format!("{}; {exercises} {}", core.brain().mode().name(), t("场演练", "exercise(s)"))));
+        }
         async move { Health { parts } }.boxed()
+    }
+
+    fn alerting(&self) -> Result<Value, ViewError> {
+        let core = self.sequencer()?.core.lock().expect("the core is never poisoned");
+        let brain = core.brain();
+        Ok(json!({
+            "mode": brain.mode(),
+            "exercises": brain.exercises().map(item).collect::<Vec<_>>(),
+            "silences": brain.silences().map(item).collect::<Vec<_>>(),
+            "groups": brain.groups().map(item).collect::<Vec<_>>(),
+            "load": brain.alarm_load(),
+        }))
     }
 
     fn jobs(&self) -> Value {
@@ -215,11 +233,17 @@ impl CityView for View {
                 ("records", "Records applied by the brain.", counts.records),
                 ("cases", "Cases opened.", counts.cases),
                 ("alerts", "Alerts raised.", counts.alerts),
+                ("notifications", "Notifications that told somebody.", counts.notifications),
+                ("suppressed", "Notifications that something kept from being sent.", counts.suppressed),
                 ("incidents", "Incidents begun.", counts.incidents),
                 ("malformed", "Records that could not be understood.", counts.malformed),
                 ("duplicates", "Requests and messages that were there already.", counts.duplicates),
             ] {
                 text.push_str(&format!("# HELP citybrain_brain_{name}_total {help}\n# TYPE citybrain_brain_{name}_total counter\ncitybrain_brain_{name}_total {value}\n"));
+            }
+            text.push_str("# HELP citybrain_unit_notifications_total Notifications that a unit was sent.\n# TYPE citybrain_unit_notifications_total counter\n");
+            for (unit, count) in core.brain().alarm_load() {
+                text.push_str(&format!("citybrain_unit_notifications_total{{unit=\"{unit}\"}} {count}\n"));
             }
         }
         let restarts = self.parts.restarts.load(Ordering::Relaxed);

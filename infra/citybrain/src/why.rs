@@ -190,6 +190,8 @@ fn summary(event_type: &str, data: &Value) -> String {
         vec![field("state"), format!("L{}", field("level")), t(data["headline"]["zh"].as_str().unwrap_or(""), data["headline"]["en"].as_str().unwrap_or("")).to_string(), field("reason")]
     } else if event_type.contains(".case.") {
         vec![field("case"), field("to"), field("category"), field("unit"), field("reason")]
+    } else if event_type.contains(".notification.") {
+        vec![field("outcome"), format!("L{}", field("level")), field("group_name"), field("units"), field("receiver"), field("delivered"), field("reason")]
     } else if event_type.contains("signal") {
         vec![field("signal"), field("scenario"), field("station"), field("value_milli")]
     } else if event_type.contains("observation") {

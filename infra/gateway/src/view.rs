@@ -148,6 +148,11 @@ pub trait CityView: Send + Sync + 'static {
         Value::Array(Vec::new())
     }
 
+    /// What goes on around the alerts: mode, exercises, silences, groups and how often each unit was told, as a JSON object.
+    fn alerting(&self) -> Result<Value, ViewError> {
+        Ok(Value::Object(serde_json::Map::new()))
+    }
+
     /// Metrics of everything but the doors, as Prometheus text without `# EOF`.
     fn metrics(&self) -> String;
 }

@@ -77,7 +77,7 @@ impl State {
     /// superior when that has passed.
     pub(crate) fn start_clock(&mut self, turn: &mut Turn<'_>, case: &mut Case) {
         if case.overdue {
-            return self.climb(turn, case);
+            return self.climb_case(turn, case);
         }
         let Some(due) = case.due else { return self.wake_case(turn, case, None) };
         let kept = case.handling.given_s / 100 * i64::from(100 - turn.graph.case_rules().remind_percent);
@@ -137,7 +137,7 @@ impl State {
             match wake {
                 Wake::Remind => self.remind(turn, &mut case),
                 Wake::Due => self.overdue(turn, &mut case),
-                Wake::Escalate => self.escalate(turn, &mut case),
+                Wake::Escalate => self.escalate_case(turn, &mut case),
             }
         }
         self.cases.insert(seq, case);
@@ -167,7 +167,7 @@ impl State {
         self.tell_superior(turn, case, &reason);
     }
 
-    fn escalate(&mut self, turn: &mut Turn<'_>, case: &mut Case) {
+    fn escalate_case(&mut self, turn: &mut Turn<'_>, case: &mut Case) {
         let unit = self.answerable(turn, case);
         let since = case.due.map_or_else(|| "its deadline".to_owned(), |due| self.local(due));
         let reason = format!("overdue since {since} at {unit}, still {}; nobody has begun since {} heard of it", case.state.name(), self.superior(turn, case, case.handling.told));
@@ -187,11 +187,11 @@ impl State {
         case.handling.told += 1;
         let superior = self.superior(turn, case, case.handling.told);
         dispatch(turn, case, "escalation", false, Some(superior), reason);
-        self.climb(turn, case);
+        self.climb_case(turn, case);
     }
 
     /// The superior above is told in one step more, unless somebody works on the case or nobody is above.
-    fn climb(&mut self, turn: &mut Turn<'_>, case: &mut Case) {
+    fn climb_case(&mut self, turn: &mut Turn<'_>, case: &mut Case) {
         let above = turn.graph.superiors(&self.answerable(turn, case)).len();
         if case.state.is_at_work() || case.handling.told as usize >= above {
             return self.wake_case(turn, case, None);

@@ -91,7 +91,16 @@ impl State {
                 self.note(turn, seq, case, CaseChange::DispatchRejected, actor, reason, |case| case.proposed_unit = None);
                 Ok(())
             }
-            Action::Acknowledge => Err("this is for alerts, not for cases".to_owned()),
+            Action::Acknowledge
+            | Action::Comment
+            | Action::Judge
+            | Action::DraftWarning
+            | Action::ApproveWarning
+            | Action::PublishWarning
+            | Action::CancelWarning => Err("this is for alerts, not for cases".to_owned()),
+            Action::Silence | Action::Unsilence | Action::StartExercise | Action::StopExercise | Action::Mode => {
+                Err("this is about the city, not about one case".to_owned())
+            }
         }
     }
 

@@ -90,6 +90,7 @@ impl City {
             due: None,
             other: None,
             ground: None,
+            alerting: schemas::journal::AlertOrder::default(),
         };
         edit(&mut command);
         self.apply(None, Body::Command(command))
@@ -113,6 +114,8 @@ impl City {
             window_end: None,
             lat: point.map(|(lat, _)| MicroDeg(lat)),
             lon: point.map(|(_, lon)| MicroDeg(lon)),
+            pending_s: None,
+            status: schemas::alert::Status::Actual,
             evidence: Vec::new(),
         };
         self.hears(time, "jobs", Body::Signal(signal))

@@ -106,6 +106,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/incidents/{id}", get(views::incident))
         .route("/v1/incidents/{id}/why", get(views::incident_why))
         .route("/v1/jobs", get(views::jobs))
+        .route("/v1/alerting", get(views::alerting))
         .route("/v1/commands", post(views::command))
         .route("/v1/sql", post(sql::sql))
         .route("/health/live", get(views::live))

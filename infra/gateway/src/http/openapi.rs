@@ -41,6 +41,10 @@ fn openapi() -> Value {
             "requestBody": { "required": true, "content": { "application/json": { "schema": { "type": "object" } } } },
             "responses": { "202": { "description": "Its place in the log" }, "400": problem("Not a command"), "503": problem("Not available") },
         } },
+        "/v1/alerting": { "get": {
+            "summary": "Mode, exercises, silences, groups of alerts, notifications of each unit / 模式、演练、静默、预警分组、各单位通知数",
+            "responses": { "200": { "description": "{mode, exercises, silences, groups, load}" }, "503": problem("Not available") },
+        } },
         "/v1/jobs": { "get": {
             "summary": "Streaming jobs with state, lag and figures of each step / 流式作业及其指标",
             "responses": { "200": { "description": "{items}" } },

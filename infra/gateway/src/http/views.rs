@@ -97,6 +97,11 @@ pub(super) async fn jobs(State(gateway): Shared) -> Response {
     Json(json!({ "items": gateway.view.jobs() })).into_response()
 }
 
+/// What goes on around the alerts.
+pub(super) async fn alerting(State(gateway): Shared) -> Result<Response, Problem> {
+    Ok(Json(gateway.view.alerting()?).into_response())
+}
+
 pub(super) async fn live() -> Response {
     Json(json!({ "status": "live" })).into_response()
 }

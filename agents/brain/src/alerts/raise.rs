@@ -1,0 +1,194 @@
+//! How an alert rises: at once or after its condition has held, to a higher level at once, to a lower one slowly.
+
+use chrono::TimeDelta;
+use schemas::alert::AlertState;
+use schemas::position::Position;
+
+use super::{Finding, Pending, alert_key, face, hysteresis, span};
+use crate::incidents::Where;
+use crate::limits;
+use crate::state::{Alert, State, Timer, Turn};
+
+fn pending_timer(key: &str) -> String {
+    format!("alert/{key}/pending")
+}
+
+pub(crate) fn life_timer(id: &str) -> String {
+    format!("alert/{id}/life")
+}
+
+impl State {
+    /// A condition was found: it is an alert, or becomes one when it holds for as long as its rule or its scenario asks.
+    pub(crate) fn find(&mut self, turn: &mut Turn<'_>, finding: Finding, pending_s: Option<u32>) {
+        let key = alert_key(turn.timeline, finding.status, &finding.scenario, &finding.originator, &finding.hazard);
+        let wait_s = pending_s.unwrap_or_else(|| hysteresis(turn, &finding.scenario).pending_s);
+        let full = self.alerting.pending.len() >= limits::PENDING_MAX && !self.alerting.pending.contains_key(&key);
+        if wait_s == 0 || full || self.active.contains_key(&key) {
+            return self.raise(turn, finding);
+        }
+        if let Some(pending) = self.alerting.pending.get_mut(&key) {
+            let before = std::mem::replace(&mut pending.finding, finding);
+            let after = &mut pending.finding;
+            (after.onset, after.level) = (before.onset, after.level.min(before.level));
+            let mut evidence = before.evidence;
+            for position in after.evidence.drain(..) {
+                if evidence.len() < limits::EVIDENCE_PENDING_MAX && !evidence.contains(&position) {
+                    evidence.push(position);
+                }
+            }
+            after.evidence = evidence;
+            return;
+        }
+        let due = turn.at + TimeDelta::seconds(i64::from(wait_s));
+        self.alerting.pending.insert(key.clone(), Pending { finding, wait_s, due });
+        self.wake_at(turn, pending_timer(&key), due);
+    }
+
+    /// A condition has held for as long as was asked.
+    pub(crate) fn pending_due(&mut self, turn: &mut Turn<'_>, key: &str) {
+        let Some(Pending { mut finding, wait_s, .. }) = self.alerting.pending.remove(key) else { return };
+        finding.reason = format!("{}, for {}", finding.reason, span(i64::from(wait_s)));
+        self.raise(turn, finding);
+    }
+
+    /// A condition is gone, or not measured, before it held long enough to be an alert.
+    pub(super) fn drop_pending(&mut self, turn: &mut Turn<'_>, key: &str, why: &str) {
+        let Some(Pending { finding, wait_s, due }) = self.alerting.pending.remove(key) else { return };
+        self.timers.remove(&Timer { due, name: pending_timer(key), timeline: turn.timeline });
+        let reason = format!("{}: {why} before it had held for {}", finding.reason, span(i64::from(wait_s)));
+        turn.decide("noted", &finding.originator, "rules", "no alert", reason);
+    }
+
+    /// Raises an alert, or updates the one that is there.
+    pub(crate) fn raise(&mut self, turn: &mut Turn<'_>, finding: Finding) {
+        let key = alert_key(turn.timeline, finding.status, &finding.scenario, &finding.originator, &finding.hazard);
+        match self.active.get(&key).cloned() {
+            None => self.raise_new(turn, key, finding),
+            Some(id) => self.raise_again(turn, &id, finding),
+        }
+    }
+
+    fn raise_new(&mut self, turn: &mut Turn<'_>, key: String, finding: Finding) {
+        let id = format!("alert-{}", turn.next_id());
+        let place = finding.district.as_deref().map_or(Where::City, Where::District);
+        // What is practised, and what is about a device, is no part of what happens to the city.
+        let incident = (finding.status.is_actual() && !finding.alone).then(|| self.join_alert(turn, &id, &finding.scenario, place, finding.level));
+        let face = face(turn, &finding.scenario);
+        let flapping = match self.ended_lately(turn, &key, &finding.scenario) {
+            true => self.came_back(turn, &key, &finding.scenario),
+            false => None,
+        };
+        let alert = Alert {
+            id: id.clone(),
+            alert_key: key.clone(),
+            scenario: finding.scenario,
+            originator: finding.originator,
+            hazard: finding.hazard,
+            level: finding.level,
+            state: AlertState::Active,
+            status: finding.status,
+            exercise: finding.exercise,
+            acknowledged: false,
+            owner: None,
+            verdict: None,
+            comments: 0,
+            flap_score: None,
+            value_milli: finding.value_milli,
+            threshold_milli: finding.threshold_milli,
+            warning: None,
+            district: finding.district,
+            group: String::new(),
+            headline: finding.headline,
+            area: finding.area,
+            onset: finding.onset.min(turn.at),
+            changed: turn.at,
+            incident,
+            unit: face.as_ref().map(|face| face.unit.clone()),
+            plan: face.and_then(|face| face.plan),
+            evidence_count: 0,
+            pending: Vec::new(),
+            lower: (0, 4),
+            found: turn.at,
+            clears: None,
+            cap_refs: Vec::new(),
+            cancelled: false,
+            timeline: turn.timeline,
+        };
+        self.active.insert(key.clone(), id.clone());
+        self.alerts.insert(id.clone(), alert);
+        self.counts.alerts += 1;
+        self.support(&id, finding.evidence);
+        self.change(turn, &id, "raised", &finding.reason);
+        self.wake_at(turn, life_timer(&id), turn.at + limits::ALERT_LIFE);
+        self.propose_dispatch(turn, &id);
+        self.note_flapping(turn, &id, flapping);
+        self.retire_alerts();
+    }
+
+    fn raise_again(&mut self, turn: &mut Turn<'_>, id: &str, finding: Finding) {
+        let came_back = self.stop_clearing(id);
+        self.support(id, finding.evidence);
+        let alert = self.alerts.get_mut(id).expect("an active id names an alert");
+        alert.found = turn.at;
+        if let Some((low, high)) = finding.area.bounds {
+            alert.area.widen(low);
+            alert.area.widen(high);
+        }
+        let was_unknown = alert.state == AlertState::Unknown;
+        alert.state = AlertState::Active;
+        if was_unknown {
+            self.wake_at(turn, life_timer(id), turn.at + limits::ALERT_LIFE);
+        }
+        let alert = self.alerts.get_mut(id).expect("an active id names an alert");
+        if came_back {
+            let key = alert.alert_key.clone();
+            let flapping = self.came_back(turn, &key, &finding.scenario);
+            self.note_flapping(turn, id, flapping);
+        }
+        let alert = self.alerts.get_mut(id).expect("an active id names an alert");
+        if finding.level < alert.level {
+            alert.level = finding.level;
+            alert.headline = finding.headline;
+            (alert.value_milli, alert.threshold_milli) = (finding.value_milli, finding.threshold_milli);
+            alert.lower = (0, 4);
+            // Who saw a smaller danger has not seen this one.
+            alert.acknowledged = false;
+            let incident = alert.incident.clone();
+            if let Some(incident) = incident {
+                self.grade_incident(turn, &incident, id, finding.level);
+            }
+            self.change(turn, id, "upgraded", &finding.reason);
+            self.propose_dispatch(turn, id);
+            return;
+        }
+        if finding.level > alert.level {
+            alert.lower = (alert.lower.0 + 1, alert.lower.1.min(finding.level));
+            if alert.lower.0 >= limits::LOWER_READINGS_MIN {
+                alert.level = alert.lower.1;
+                alert.headline = finding.headline;
+                alert.lower = (0, 4);
+                let reason = format!("{} times in a row no worse than that", limits::LOWER_READINGS_MIN);
+                return self.change(turn, id, "downgraded", &reason);
+            }
+        } else {
+            alert.lower = (0, 4);
+        }
+        let full = alert.pending.len() >= limits::EVIDENCE_PENDING_MAX;
+        match (was_unknown, full) {
+            (true, _) => self.change(turn, id, "restored", &finding.reason),
+            (false, true) => self.change(turn, id, "updated", "more evidence of the same"),
+            (false, false) => {}
+        }
+    }
+
+    /// Adds evidence that the next change will name.
+    pub(crate) fn support(&mut self, id: &str, evidence: Vec<Position>) {
+        let alert = self.alerts.get_mut(id).expect("an active id names an alert");
+        for position in evidence {
+            if !alert.pending.contains(&position) {
+                alert.pending.push(position);
+                alert.evidence_count += 1;
+            }
+        }
+    }
+}
