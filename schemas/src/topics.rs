@@ -17,6 +17,8 @@ pub const NOTIFICATION: &str = "city.notification";
 /// Receipts for notifications. A topic of its own: those of effects are written by the sequencer alone, which finds out
 /// after a crash what is missing from their ends.
 pub const RECEIPT: &str = "city.receipt";
+/// Changes of the device registry.
+pub const DEVICE: &str = "city.device";
 /// What was refused.
 pub const DLQ: &str = "dlq";
 /// Begins the name of each alert topic: `alert.<scenario>`.

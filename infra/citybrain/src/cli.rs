@@ -89,6 +89,11 @@ pub enum Command {
         #[command(subcommand)]
         action: DlqAction,
     },
+    /// Devices that may send, and their keys / 设备登记与密钥
+    Device {
+        #[command(subcommand)]
+        action: DeviceAction,
+    },
     /// Benchmarks, each with its baseline beside it / 基准测试
     Bench(BenchArgs),
     /// Evaluations on real data / 评测
@@ -125,7 +130,7 @@ pub struct RunArgs {
 /// A part of the brain that `run --only` can start alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
-    /// HTTP
+    /// HTTP and MQTT
     Doors,
     /// Streaming SQL
     Jobs,
@@ -356,6 +361,33 @@ pub enum DlqAction {
     Retry { ids: Vec<String> },
 }
 
+#[derive(Subcommand, Clone)]
+pub enum DeviceAction {
+    /// Register a device; prints its key, this once / 登记设备并显示密钥（仅一次）
+    Add {
+        device: String,
+        /// Its name / 名称
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// All devices / 设备列表
+    List,
+    /// Let a device in no more, at once / 立即吊销设备
+    Revoke {
+        device: String,
+        /// Why / 原因
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Give a device a new key; the old one is void at once / 换发密钥
+    Rotate {
+        device: String,
+        /// Why / 原因
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
 #[derive(Args, Clone)]
 pub struct BenchArgs {
     /// ingest, latency, windows, nexmark, soak, or list
@@ -471,6 +503,7 @@ async fn dispatch(context: Invocation, command: Command) -> Result<Ended> {
         Command::Replay(args) => crate::replay::run(&context, args).await,
         Command::Why(args) => crate::why::run(&context, args).await,
         Command::Dlq { action } => crate::dlq::run(&context, action).await,
+        Command::Device { action } => crate::device::run(&context, action).await,
         Command::Bench(args) => crate::bench::run(&context, args).await,
         Command::Eval(args) => crate::eval::run(&context, args).await,
         Command::Doctor => crate::doctor::run(&context).await,

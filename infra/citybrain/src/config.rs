@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use gateway::Admission;
 use serde::{Deserialize, Serialize};
 
 use crate::notify::RECEIVERS_MAX;
@@ -21,6 +22,10 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Bearer token for the HTTP door; needed beyond loopback.
     pub http_token: String,
+    /// Where the MQTT door listens, as in `127.0.0.1:1883`; empty keeps it shut.
+    pub mqtt_listen: String,
+    /// Whether devices need a key to send: `open` or `registered`.
+    pub devices: Admission,
     /// User name and password (SASL/PLAIN) of the embedded broker; needed beyond loopback.
     pub kafka_user: String,
     /// See `kafka_user`.
@@ -53,6 +58,8 @@ impl Default for Config {
             kafka_listen: "127.0.0.1:8492".parse().expect("a constant address"),
             http_listen: "127.0.0.1:8400".parse().expect("a constant address"),
             http_token: String::new(),
+            mqtt_listen: String::new(),
+            devices: Admission::Open,
             kafka_user: String::new(),
             kafka_password: String::new(),
             kafka_options: Default::default(),
@@ -81,6 +88,8 @@ const KEYS: &[Key] = &[
     Key { name: "kafka_listen", since: "0.1", zh: "内置消息代理的监听地址", en: "address of the embedded broker" },
     Key { name: "http_listen", since: "0.1", zh: "HTTP 入口的监听地址", en: "address of the HTTP door" },
     Key { name: "http_token", since: "0.1", zh: "HTTP 令牌；监听非本机地址时必填", en: "bearer token of the HTTP door; needed beyond loopback" },
+    Key { name: "mqtt_listen", since: "0.1", zh: "MQTT 入口的监听地址，如 127.0.0.1:1883；为空则不开", en: "address of the MQTT door, as in 127.0.0.1:1883; empty keeps it shut" },
+    Key { name: "devices", since: "0.1", zh: "设备准入：open 不查密钥；registered 只接收已登记设备（citybrain device add）的数据", en: "open: devices need no key; registered: only devices of the registry (citybrain device add) may send readings" },
     Key { name: "kafka_user", since: "0.1", zh: "内置代理的用户名（SASL/PLAIN）；监听非本机地址时必填", en: "user of the embedded broker (SASL/PLAIN); needed beyond loopback" },
     Key { name: "kafka_password", since: "0.1", zh: "内置代理的口令", en: "password of the embedded broker" },
     Key { name: "sensor_partitions", since: "0.1", zh: "raw.sensor 建立时的分区数", en: "partitions of raw.sensor when it is created" },

@@ -44,6 +44,7 @@ pub async fn run(context: &Invocation, args: DemoArgs) -> Result<Ended> {
         kafka_listen: free_or_any(context.config.kafka_listen),
         http_listen: Some(free_or_any(context.config.http_listen)),
         notify: false,
+        mqtt_listen: None,
     };
     let began = Instant::now();
     let service = Service::start(context, &home, &options, Parts::new()).await?;

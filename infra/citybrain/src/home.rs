@@ -10,6 +10,7 @@
 //! <home>/jobs/           each job's epoch log and state in a folder, and beside it what is remembered of the job
 //! <home>/dedup/          index of event ids seen
 //! <home>/schemas/        event types of this city: one JSON file each
+//! <home>/open311.toml what Open311 asks of each kind of request, when it is not what ships
 //! <home>/jobs.d/         streaming SQL of this city, beside the jobs that ship
 //! <home>/webhooks/       how far each receiver of notifications has been told
 //! ```

@@ -23,7 +23,9 @@ pub async fn run(context: &Invocation, args: RunArgs) -> Result<Ended> {
         bail!("this version has no language agents: triage works by rules; leave `agents` out of --only");
     }
     let doors = parts.contains(&Part::Doors);
-    let options = Options { parts, kafka_listen: context.config.kafka_listen, http_listen: doors.then_some(context.config.http_listen), notify: doors };
+    let mqtt_listen = Some(context.config.mqtt_listen.clone()).filter(|listen| doors && !listen.is_empty());
+    let http_listen = doors.then_some(context.config.http_listen);
+    let options = Options { parts, kafka_listen: context.config.kafka_listen, http_listen, mqtt_listen, notify: doors };
     let health = Parts::new();
     let mut started_before = false;
     loop {
@@ -63,7 +65,8 @@ fn greet(context: &Invocation, service: &Service) {
         return;
     }
     let http = service.http.map(|addr| format!("http://{addr}")).unwrap_or_default();
-    eprintln!("{}  Kafka {}  HTTP {http}", t("citybrain 正在运行，Ctrl-C 停止", "citybrain runs; Ctrl-C stops it"), service.kafka);
+    let mqtt = service.mqtt.map(|addr| format!("  MQTT {addr}")).unwrap_or_default();
+    eprintln!("{}  Kafka {}  HTTP {http}{mqtt}", t("citybrain 正在运行，Ctrl-C 停止", "citybrain runs; Ctrl-C stops it"), service.kafka);
 }
 
 /// Comes back when the process is asked to stop, by Ctrl-C or by SIGTERM.

@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use broker::{Broker, BrokerConfig, Sasl};
 use bus::{Bus, BusConfig, DedupConfig, DedupIndex, Filter, Tap, TapConfig, Window};
+use gateway::mqtt::{Mqtt, MqttListener};
+use gateway::open311::Forms;
 use gateway::{Door, DoorConfig, Gateway, GatewayConfig, Listener, StreamHub, Types};
 use lakehouse::{Lake, Lander, LanderConfig};
 use schemas::Registry;
@@ -30,6 +32,7 @@ use crate::ports::{BusLog, Seen};
 use crate::progress::{Positions, Progress};
 use crate::refused::RefusedLog;
 use crate::sequencer::{Sequencer, SnapshotStore};
+use crate::things;
 use crate::topics;
 use crate::types_dir::TypesDir;
 use crate::view::View;
@@ -54,6 +57,8 @@ pub struct Options {
     pub http_listen: Option<SocketAddr>,
     /// Whether receivers are notified of alerts. What only shows, measures or imports pages nobody.
     pub notify: bool,
+    /// Where the MQTT door listens, when the HTTP door does; none keeps it shut.
+    pub mqtt_listen: Option<String>,
 }
 
 impl Options {
@@ -64,6 +69,7 @@ impl Options {
             kafka_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             http_listen: None,
             notify: false,
+            mqtt_listen: None,
         }
     }
 }
@@ -101,6 +107,8 @@ pub struct Service {
     pub jobs: Jobs,
     /// Where HTTP is.
     pub http: Option<SocketAddr>,
+    /// Where MQTT is.
+    pub mqtt: Option<SocketAddr>,
     /// Where Kafka is.
     pub kafka: String,
     /// What decides.
@@ -111,7 +119,7 @@ pub struct Service {
     stop: watch::Sender<bool>,
     stop_doors: watch::Sender<bool>,
     tasks: Vec<(&'static str, JoinHandle<Result<()>>)>,
-    doors: Option<JoinHandle<()>>,
+    doors: Vec<JoinHandle<()>>,
     failed: watch::Receiver<Option<String>>,
     broker: Option<Arc<Broker>>,
     _lock: HomeLock,
@@ -269,21 +277,40 @@ impl Service {
         tasks.push(supervise.until("metrics", observe(parts.clone(), tap.clone(), broker.clone()), stopped.clone()));
 
         let token = Some(context.config.http_token.clone()).filter(|token| !token.is_empty());
-        let mut doors = None;
-        let mut http = None;
+        let mut doors = Vec::new();
+        let (mut http, mut mqtt) = (None, None);
         if let Some(listen) = options.http_listen {
             let start = bus.ends(&topics::decided()).await?;
             let hub = StreamHub::new(start.clone());
             let reader = tap.reader("stream", topics::decided(), start)?;
             tasks.push(supervise.run("stream", feed(hub.clone(), reader, stopped.clone())));
+            let changes = things::reader(&bus, &tap).await?;
+            let devices = Arc::new(things::devices(&bus, context.config.devices).await?);
+            let known = Arc::new(things::things(&bus).await?);
+            tasks.push(supervise.run("things", things::follow(devices.clone(), known.clone(), changes, stopped.clone())));
+            tasks.push(supervise.until("latest", things::remember(lake.clone(), known.clone()), stopped.clone()));
+            let mqtt_door = Mqtt::new(door.clone(), known.clone(), devices.clone());
+            if let Some(listen) = &options.mqtt_listen {
+                let listener = MqttListener::bind(listen, &devices).await?;
+                mqtt = Some(listener.addr());
+                let mut asked = doors_stopped.clone();
+                doors.push(tokio::spawn(listener.serve(mqtt_door.clone(), async move { asked_to_stop(&mut asked).await })));
+            }
+            let config = GatewayConfig {
+                token: token.clone(),
+                devices,
+                device_log: Some(Arc::new(BusLog(bus.producer()?))),
+                things: known,
+                mqtt: mqtt.is_some().then_some(mqtt_door),
+                forms: Arc::new(forms(home)?),
+                ..GatewayConfig::default()
+            };
             let view = View { sequencer, lake: lake.clone(), bus: bus.clone(), parts: parts.clone(), jobs: jobs.clone() };
             let listener = Listener::bind(&listen.to_string(), token.is_some()).await?;
             http = Some(listener.addr());
-            let gateway = Gateway::new(door.clone(), hub, Arc::new(view), GatewayConfig { token: token.clone(), ..GatewayConfig::default() });
+            let gateway = Gateway::new(door.clone(), hub, Arc::new(view), config);
             let mut asked = doors_stopped;
-            doors = Some(tokio::spawn(listener.serve(gateway, async move {
-                let _ = asked.wait_for(|stopped| *stopped).await;
-            })));
+            doors.push(tokio::spawn(listener.serve(gateway, async move { asked_to_stop(&mut asked).await })));
             parts.set("doors", State::Ready);
         }
         let url = http.map(|addr| format!("http://{}", reachable(addr)));
@@ -297,7 +324,7 @@ impl Service {
         }
         home.announce(&lock, &Running { pid: std::process::id(), kafka: kafka.clone(), http: url, token })?;
         info!(kafka, http = http.map(|addr| addr.to_string()), "running");
-        Ok(Service { bus, lake, door, types, jobs, http, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })
+        Ok(Service { bus, lake, door, types, jobs, http, mqtt, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })
     }
 
     /// Waits until everything that is on the bus now has been worked off and has landed, and what came of it too.
@@ -358,9 +385,9 @@ impl Service {
     /// What a part reports that could not finish.
     pub async fn stop(mut self) -> Result<()> {
         self.stop_doors.send_replace(true);
-        if let Some(doors) = self.doors.take() {
+        for door in self.doors.drain(..) {
             // A panic has been reported by the runtime.
-            let _ = doors.await;
+            let _ = door.await;
         }
         self.stop.send_replace(true);
         let mut first_error = None;
@@ -443,6 +470,16 @@ pub fn graph_text(home: &Home) -> Result<String> {
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(graph::CITY_YAML.to_owned()),
+        Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
+    }
+}
+
+/// What Open311 asks of each kind of request: `<home>/open311.toml`, or what ships.
+fn forms(home: &Home) -> Result<Forms> {
+    let path = home.dir("open311.toml");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Forms::parse(&text).map_err(anyhow::Error::msg).with_context(|| format!("the questions in {} are wrong", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Forms::default()),
         Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
     }
 }

@@ -130,22 +130,34 @@ fn print(status: &Status) {
     }
 }
 
-/// Asks the running brain.
+/// Reads something from the running brain.
 ///
 /// # Errors
 /// When it does not answer, or not with JSON.
 pub async fn get(running: &Running, path: &str) -> Result<Value> {
+    Ok(ask(running, "GET", path, "").await?.1)
+}
+
+/// Asks the running brain; gives the status and the body of the answer.
+///
+/// # Errors
+/// When it does not answer, or not with JSON.
+pub async fn ask(running: &Running, method: &str, path: &str, body: &str) -> Result<(u16, Value)> {
     let url = running.http.as_deref().unwrap_or_default();
     let address = url.strip_prefix("http://").unwrap_or(url);
     let asked = async {
         let mut socket = TcpStream::connect(address).await?;
         let token = running.token.as_ref().map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
-        socket.write_all(format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n{token}\r\n").as_bytes()).await?;
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{token}\r\n");
+        socket.write_all(format!("{head}{body}").as_bytes()).await?;
         let mut answer = String::new();
         socket.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;
         std::io::Result::Ok(answer)
     };
     let answer = asked.await.with_context(|| format!("citybrain {} does not answer at {url}", running.pid))?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    serde_json::from_str(body).with_context(|| format!("{url}{path} did not answer with JSON"))
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let body = serde_json::from_str(body).with_context(|| format!("{url}{path} did not answer with JSON"))?;
+    Ok((code, body))
 }

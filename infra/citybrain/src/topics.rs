@@ -33,7 +33,7 @@ pub fn ours() -> Filter {
 
 /// What the live stream carries: what the brain decides.
 pub fn decided() -> Filter {
-    Filter::prefixes([topics::ALERT_PREFIX, "city."]).except(topics::JOURNAL)
+    Filter::prefixes([topics::ALERT_PREFIX, "city."]).except(topics::JOURNAL).except(topics::DEVICE)
 }
 
 /// Whether events of a topic may be repeats of earlier ones: what comes from outside.

@@ -7,6 +7,7 @@ use bus::Bus;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use gateway::hub::StreamItem;
+use gateway::open311::{Found, Search, Service};
 use gateway::view::{FeedEntry, Health, Ranges, Replay, SqlAnswer, SqlRequest};
 use gateway::{CityView, Kind, ListQuery, Page, ViewError};
 use lakehouse::{AsOf, Lake};
@@ -217,6 +218,25 @@ impl CityView for View {
             "groups": brain.groups().map(item).collect::<Vec<_>>(),
             "load": brain.alarm_load(),
         }))
+    }
+
+    fn services(&self) -> Result<Vec<Service>, ViewError> {
+        let core = self.sequencer()?.core.lock().expect("the core is never poisoned");
+        Ok(crate::requests::services(core.brain().graph()))
+    }
+
+    fn requests<'a>(&'a self, search: &'a Search) -> BoxFuture<'a, Result<Found, ViewError>> {
+        let core = || Ok(self.sequencer()?.core.lock().expect("the core is never poisoned"));
+        let live = core().map(|core| crate::requests::live(core.brain(), search));
+        async move {
+            let mut found = live?;
+            if !search.live {
+                crate::requests::complete(&self.lake, search, &mut found).await.map_err(failed)?;
+            }
+            crate::requests::name(core()?.brain().graph(), &mut found);
+            Ok(found)
+        }
+        .boxed()
     }
 
     fn jobs(&self) -> Value {

@@ -96,3 +96,51 @@ pub const SORT_RUNS_MAX: usize = 64;
 
 /// Refused rows that the report of an import lists; the count is always complete.
 pub const IMPORT_REFUSED_LISTED_MAX: usize = 100;
+
+/// Registered devices: what a city of ten million has, and some hundred megabytes.
+pub const DEVICES_MAX: usize = 1_000_000;
+
+/// Longest id of a device, in bytes. It is a user name, too.
+pub const DEVICE_ID_BYTES_MAX: usize = 200;
+
+/// Registered things, sensors, datastreams and so on, all together: about 1 KiB each, held in memory.
+pub const ENTITIES_MAX: usize = 1_000_000;
+
+/// Datastreams whose latest observation is kept: about 300 bytes each.
+pub const DATASTREAMS_MAX: usize = 1_000_000;
+
+/// Longest id of an entity, in characters; that of a datastream is the key of its events.
+pub const ENTITY_ID_CHARS_MAX: usize = 200;
+
+/// Entities and observations of one request. Who has more sends two.
+pub const REQUEST_ITEMS_MAX: usize = 50_000;
+
+/// Comparisons and parentheses of one filter: far more than people write, far less than a stack holds.
+pub const FILTER_DEPTH_MAX: usize = 64;
+
+/// MQTT connections at once.
+pub const MQTT_CONNECTIONS_MAX: usize = 4_096;
+
+/// Largest MQTT packet, in bytes: readings have a few hundred. Who has more uses HTTP.
+pub const MQTT_PACKET_BYTES_MAX: usize = 1024 * 1024;
+
+/// Messages of one MQTT connection that may wait for the bus; beyond it nothing more is read from the connection.
+pub const MQTT_IN_FLIGHT_MAX: usize = 256;
+
+/// How long a new MQTT connection may take to say who it is.
+pub const MQTT_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Longest description of an Open311 request, in characters: the standard's own limit.
+pub const OPEN311_DESCRIPTION_CHARS_MAX: usize = 4_000;
+
+/// Most requests of one Open311 page: the standard's own limit.
+pub const OPEN311_PAGE_MAX: usize = 1_000;
+
+/// Most parameters of one Open311 request; forms have a dozen.
+pub const OPEN311_PARAMETERS_MAX: usize = 1_000;
+
+/// Largest Open311 request, in bytes: a description, an address and a few answers.
+pub const OPEN311_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// How long an Open311 request waits for its case, so that the answer can say until when it is owed.
+pub const OPEN311_CASE_TIME_MAX: Duration = Duration::from_secs(2);

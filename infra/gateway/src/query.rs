@@ -71,7 +71,7 @@ impl ListQuery {
                 "unit" => query.unit = text(),
                 "area" | "district" => query.area = text(),
                 "incident" => query.incident = text(),
-                "bbox" => query.bounds = Some(bounds(value)?),
+                "bbox" => query.bounds = Some(parse_bounds(value)?),
                 "level" => query.level = Some(number(name, value, 1, 4)?),
                 "from" | "since" => query.from = Some(time(name, value)?),
                 "to" | "until" => query.to = Some(time(name, value)?),
@@ -132,7 +132,8 @@ impl ListQuery {
 }
 
 impl Bounds {
-    fn holds(&self, lon: f64, lat: f64) -> bool {
+    /// Whether a place lies in it.
+    pub fn holds(&self, lon: f64, lat: f64) -> bool {
         (self.west..=self.east).contains(&lon) && (self.south..=self.north).contains(&lat)
     }
 }
@@ -166,7 +167,8 @@ fn number(name: &str, value: &str, least: i64, most: i64) -> Result<i64, QueryPr
     })
 }
 
-fn bounds(value: &str) -> Result<Bounds, QueryProblem> {
+/// Reads `west,south,east,north`.
+pub fn parse_bounds(value: &str) -> Result<Bounds, QueryProblem> {
     let parts: Vec<f64> = value.split(',').filter_map(|part| part.trim().parse().ok()).filter(|part: &f64| part.is_finite()).collect();
     match parts.as_slice() {
         [west, south, east, north] if value.split(',').count() == 4 && west <= east && south <= north => {

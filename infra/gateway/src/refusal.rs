@@ -193,7 +193,11 @@ pub fn reopen(data: &Value) -> Result<Incoming, String> {
     } else if headers.iter().any(|(name, _)| name.starts_with("ce-")) {
         Event::from_http(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())), original.clone())
     } else {
-        return Err(format!("the original ({content_type}) is a row of a file: repair the file or the mapping and import it again / 原文是文件中的一行，请修复文件或映射后重新导入"));
+        let door = data["door"].as_str().unwrap_or_default();
+        return Err(match door.starts_with("import") {
+            true => format!("the original ({content_type}) is a row of a file: repair the file or the mapping and import it again / 原文是文件中的一行，请修复文件或映射后重新导入"),
+            false => format!("the original ({content_type}) came to the door {door} and is no event: repair it and send it there again / 原文经入口 {door} 送达且不是事件，请修正后重新发送"),
+        });
     };
     let event = event.map_err(|error| Refusal::of_event_error(&error, &original));
     let origin = Origin {

@@ -12,6 +12,7 @@ use schemas::Position;
 use serde_json::Value;
 
 use crate::hub::StreamItem;
+use crate::open311::{Found, Search, Service};
 use crate::query::{ListQuery, Page};
 
 /// What is listed.
@@ -114,6 +115,10 @@ pub enum Replay {
 /// Offsets still to be sent, of each topic and partition: from the start up to, not including, the end.
 pub type Ranges = BTreeMap<(String, i32), Range<i64>>;
 
+fn no_requests() -> ViewError {
+    ViewError::Unavailable { en: "requests are not known in this process".to_owned(), zh: "本进程不掌握诉求".to_owned() }
+}
+
 /// What the binary answers. All functions may be called at the same time.
 pub trait CityView: Send + Sync + 'static {
     /// A page. `query.after` is the key that [`Page::next`] gave; use [`ListQuery::page`] over items sorted by key.
@@ -142,6 +147,16 @@ pub trait CityView: Send + Sync + 'static {
 
     /// Whether the parts are ready.
     fn health(&self) -> BoxFuture<'_, Health>;
+
+    /// The kinds of matters that people can report.
+    fn services(&self) -> Result<Vec<Service>, ViewError> {
+        Err(no_requests())
+    }
+
+    /// Reported matters, the newest first.
+    fn requests<'a>(&'a self, _search: &'a Search) -> BoxFuture<'a, Result<Found, ViewError>> {
+        Box::pin(async { Err(no_requests()) })
+    }
 
     /// The streaming jobs of this process, as a list of JSON objects.
     fn jobs(&self) -> Value {

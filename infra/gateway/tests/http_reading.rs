@@ -40,7 +40,11 @@ async fn lists_items_reasons_and_documents() {
     assert_eq!((answer.status, &answer.json()["position"]["offset"]), (202, &json!(7)));
     assert_eq!(running.post("/v1/commands", "application/json", "[1]").await.status, 400);
     let api = running.get("/openapi.json").await.json();
-    for path in ["/v1/events", "/v1/stream", "/v1/alerts/{id}/why", "/v1/sql"] {
+    for path in [
+        "/v1/events", "/v1/stream", "/v1/alerts/{id}/why", "/v1/sql", "/v1/devices", "/open311/v2/discovery.{format}", "/open311/v2/services.{format}",
+        "/open311/v2/services/{service_code}.{format}", "/open311/v2/requests.{format}", "/open311/v2/requests/{service_request_id}.{format}",
+        "/open311/v2/tokens/{token}.{format}", "/sensorthings/v1.1", "/sensorthings/v1.1/{path}",
+    ] {
         assert!(api["paths"][path].is_object(), "{path}");
     }
     running.stop().await;

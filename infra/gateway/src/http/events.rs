@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Gateway, Problem};
+use crate::devices::Sender;
 use crate::door::DoorError;
 use crate::encoding;
 use crate::limits::{BODY_PAUSE_MAX, KEPT_BYTES_MAX, LINE_BYTES_MAX, REFUSED_LISTED_MAX};
@@ -34,7 +35,7 @@ enum Mode {
 }
 
 pub(super) async fn post_events(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Body) -> Response {
-    let request = match Request::of(&headers) {
+    let request = match Request::of(&gateway, &headers) {
         Ok(request) => request,
         Err(problem) => return problem.into_response(),
     };
@@ -78,14 +79,26 @@ pub(super) async fn post_refused(State(gateway): State<Arc<Gateway>>, body: Byte
     Ok((StatusCode::ACCEPTED, axum::Json(json!({ "accepted": 0, "duplicate": 0, "refused_count": 1 }))).into_response())
 }
 
+/// The headers that are kept with what is refused: all but secrets.
+pub(super) fn kept_headers(headers: &HeaderMap) -> Arc<Vec<(String, String)>> {
+    let kept = headers
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "authorization" | "cookie" | "proxy-authorization"))
+        .take(crate::limits::KEPT_HEADERS_MAX)
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    Arc::new(kept)
+}
+
 struct Request {
     mode: Mode,
     content_type: Arc<str>,
     kept_headers: Arc<Vec<(String, String)>>,
+    sender: Sender,
 }
 
 impl Request {
-    fn of(headers: &HeaderMap) -> Result<Request, Problem> {
+    fn of(gateway: &Gateway, headers: &HeaderMap) -> Result<Request, Problem> {
         let content_type = headers.get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let unsupported = |en: String, zh: String| {
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", ("The content type is not understood", "内容类型不支持"), en, zh)
@@ -117,13 +130,7 @@ impl Request {
                 ));
             }
         };
-        let kept = headers
-            .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "authorization" | "cookie" | "proxy-authorization"))
-            .take(crate::limits::KEPT_HEADERS_MAX)
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect();
-        Ok(Request { mode, content_type: Arc::from(content_type.unwrap_or_default()), kept_headers: Arc::new(kept) })
+        Ok(Request { mode, content_type: Arc::from(content_type.unwrap_or_default()), kept_headers: kept_headers(headers), sender: gateway.sender(headers) })
     }
 
     fn origin(&self, place: Place, content_type: &str, original: Bytes) -> Origin {
@@ -198,10 +205,12 @@ async fn whole(gateway: &Gateway, request: &Request, headers: &HeaderMap, stream
         }
     };
     let one = mode != Mode::Batch;
+    let registry = gateway.door.types().now();
+    let admit = |incoming| gateway.config.devices.admit(&registry, &request.sender, gateway.config.token.is_some(), incoming);
     let mut steps = Steps::new(Arc::clone(&gateway.door), Some(gateway.config.patience), REFUSED_LISTED_MAX);
     let taken = async {
         for incoming in incoming {
-            steps.push(incoming).await?;
+            steps.push(admit(incoming)).await?;
         }
         steps.finish().await
     };
@@ -209,12 +218,12 @@ async fn whole(gateway: &Gateway, request: &Request, headers: &HeaderMap, stream
     answer(&steps.tally, taken.map_err(Problem::from), one)
 }
 
-enum Whole {
+pub(super) enum Whole {
     Body(Bytes),
     TooLarge { beginning: Bytes, bytes: u64 },
 }
 
-async fn read_whole(mut stream: BodyDataStream, limit: usize) -> Result<Whole, Problem> {
+pub(super) async fn read_whole(mut stream: BodyDataStream, limit: usize) -> Result<Whole, Problem> {
     let mut body = BytesMut::new();
     let mut bytes = 0_u64;
     while let Some(piece) = next_piece(&mut stream).await? {
@@ -297,7 +306,9 @@ async fn read_lines(gateway: &Gateway, request: &Request, stream: &mut BodyDataS
         lines.feed(piece);
         while let Some(line) = lines.next(last) {
             if !line.text.is_empty() {
-                steps.push(read_line(request, line)).await?;
+                let registry = gateway.door.types().now();
+                let line = gateway.config.devices.admit(&registry, &request.sender, gateway.config.token.is_some(), read_line(request, line));
+                steps.push(line).await?;
             }
         }
         if last {

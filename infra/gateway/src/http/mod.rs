@@ -1,9 +1,12 @@
 //! HTTP: events in, alerts, cases, incidents, the live stream and SQL out.
 
+mod devices;
 mod events;
 mod feed;
+mod open311;
 mod openapi;
 mod problem;
+mod sensorthings;
 mod serve;
 mod sql;
 mod stream;
@@ -23,13 +26,18 @@ use tokio::sync::{Semaphore, watch};
 pub use problem::Problem;
 pub use serve::{Listener, ServeError};
 
+use crate::devices::{Devices, Sender, basic_credentials};
 use crate::door::Door;
 use crate::hub::StreamHub;
 use crate::limits::{BODY_BYTES_MAX, PATIENCE, STREAM_BYTES_MAX, STREAM_CLIENTS_MAX};
+use crate::mqtt::Mqtt;
+use crate::open311::Forms;
+use crate::ports::EventLog;
+use crate::sensorthings::Things;
 use crate::view::CityView;
 
 /// How the HTTP side is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct GatewayConfig {
     /// The bearer token that requests must carry; required to listen beyond loopback.
     pub token: Option<String>,
@@ -41,6 +49,16 @@ pub struct GatewayConfig {
     pub patience: std::time::Duration,
     /// Open streams at once.
     pub stream_clients_max: usize,
+    /// The device registry.
+    pub devices: Arc<Devices>,
+    /// The log that changes of the registry are written to; without it the registry cannot be changed here.
+    pub device_log: Option<Arc<dyn EventLog>>,
+    /// What is registered by SensorThings.
+    pub things: Arc<Things>,
+    /// The MQTT door, for its counts.
+    pub mqtt: Option<Arc<Mqtt>>,
+    /// What Open311 asks of each kind of request.
+    pub forms: Arc<Forms>,
 }
 
 impl Default for GatewayConfig {
@@ -51,6 +69,11 @@ impl Default for GatewayConfig {
             stream_bytes_max: STREAM_BYTES_MAX,
             patience: PATIENCE,
             stream_clients_max: STREAM_CLIENTS_MAX,
+            devices: Arc::default(),
+            device_log: None,
+            things: Arc::default(),
+            mqtt: None,
+            forms: Arc::default(),
         }
     }
 }
@@ -83,6 +106,15 @@ impl Gateway {
         })
     }
 
+    /// Who sends something with these headers.
+    fn sender(&self, headers: &HeaderMap) -> Sender {
+        if self.config.token.is_some() && has_token(self, headers) {
+            return Sender::Trusted;
+        }
+        let credentials = credentials(headers);
+        self.config.devices.sender(credentials.as_ref().map(|(id, key)| (id.as_str(), key.as_str())))
+    }
+
     /// Ends the open streams, so that a stop does not wait for them.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
@@ -107,6 +139,11 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/incidents/{id}/why", get(views::incident_why))
         .route("/v1/jobs", get(views::jobs))
         .route("/v1/alerting", get(views::alerting))
+        .route("/v1/devices", get(devices::list).post(devices::change))
+        .route("/sensorthings/v1.1", get(sensorthings::get_root))
+        .route("/sensorthings/v1.1/", get(sensorthings::get_root))
+        .route("/sensorthings/v1.1/{*path}", get(sensorthings::get).post(sensorthings::post))
+        .route("/open311/v2/{*path}", get(open311::get).post(open311::post))
         .route("/v1/commands", post(views::command))
         .route("/v1/sql", post(sql::sql))
         .route("/health/live", get(views::live))
@@ -119,10 +156,11 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// Who may ask: anybody on loopback when there is no token, else who has it. Health is open to the watchdog.
+/// Who may ask: anybody on loopback when there is no token, else who has it. Health is open to the watchdog, and some
+/// doors have their own way to ask who it is.
 async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     gateway.requests.fetch_add(1, Ordering::Relaxed);
-    let open = request.uri().path().starts_with("/health/");
+    let open = request.uri().path().starts_with("/health/") || asks_itself(&gateway, &request);
     let response = if !open && !has_token(&gateway, request.headers()) {
         let mut response = Problem::new(
             StatusCode::UNAUTHORIZED,
@@ -150,6 +188,23 @@ async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
         gateway.problems.fetch_add(1, Ordering::Relaxed);
     }
     response
+}
+
+/// Whether the handler itself finds out who asks: Open311 has keys in parameters, and devices have keys of their own.
+/// What a device sends with a wrong key has to be refused like every other data, so it comes as far as the handler.
+fn asks_itself(gateway: &Gateway, request: &Request) -> bool {
+    let path = request.uri().path();
+    if path.starts_with("/open311/") {
+        return true;
+    }
+    let Some((id, key)) = credentials(request.headers()).filter(|_| gateway.config.devices.registered_only()) else { return false };
+    let reads = request.method() == axum::http::Method::GET;
+    let for_devices = path.starts_with("/sensorthings/") || (path == "/v1/events" && !reads);
+    for_devices && (!reads || !matches!(gateway.config.devices.sender(Some((&id, &key))), Sender::Unknown(_)))
+}
+
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    basic_credentials(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
 }
 
 fn has_token(gateway: &Gateway, headers: &HeaderMap) -> bool {

@@ -85,6 +85,7 @@ fn openapi() -> Value {
         paths[format!("/v1/{path}/{{id}}")] = json!({ "get": { "summary": format!("One of the {en} / 单个{zh}"), "parameters": [id()], "responses": { "200": { "description": "It" }, "404": problem("No such") } } });
         paths[format!("/v1/{path}/{{id}}/why")] = json!({ "get": { "summary": format!("Where it came from / {zh}溯源"), "parameters": [id()], "responses": { "200": { "description": "Back to topic, partition and offset, and forward" }, "404": problem("No such") } } });
     }
+    doors(&mut paths);
     json!({
         "openapi": "3.1.0",
         "info": { "title": "citybrain", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0" } },
@@ -107,6 +108,57 @@ fn openapi() -> Value {
             },
         },
     })
+}
+
+/// The doors of other standards; their documents are those of the standards, so only the paths are told here.
+fn doors(paths: &mut Value) {
+    let form = json!({ "name": "format", "in": "path", "required": true, "schema": { "enum": ["json", "xml"] } });
+    let name = |name: &str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+    let ok = |text: &str| json!({ "200": { "description": text }, "404": { "description": "No such; errors in the standard's form" } });
+    paths["/v1/devices"] = json!({
+        "get": { "summary": "Registered devices / 已登记设备", "responses": { "200": { "description": "{items}" } } },
+        "post": {
+            "summary": "Add, rotate or revoke a device / 登记、换钥、吊销设备",
+            "requestBody": { "required": true, "content": { "application/json": { "schema": { "type": "object", "required": ["action", "device"], "properties": {
+                "action": { "enum": ["add", "rotate", "revoke"] }, "device": { "type": "string" }, "name": { "type": "string" }, "reason": { "type": "string" }, "actor": { "type": "string" } } } } } },
+            "responses": { "201": { "description": "It is in force; a new key is told this once" }, "409": problem("It cannot be done as things stand") },
+        },
+    });
+    for (path, summary, extra) in [
+        ("discovery", "Where the service is / 服务发现", vec![]),
+        ("services", "What can be reported / 可上报的事项", vec![]),
+        ("services/{service_code}", "The questions of a service / 事项的表单", vec![name("service_code")]),
+        ("requests/{service_request_id}", "One request / 单个诉求", vec![name("service_request_id"), parameter("extensions", "true adds the case's state and steps")]),
+        ("tokens/{token}", "The number of a token / 令牌对应的编号", vec![name("token")]),
+    ] {
+        let parameters: Vec<Value> = extra.into_iter().chain([form.clone()]).collect();
+        paths[format!("/open311/v2/{path}.{{format}}")] = json!({ "get": { "summary": format!("Open311 GeoReport v2: {summary}"), "parameters": parameters, "responses": ok("It") } });
+    }
+    let filters: Vec<Value> = ["service_request_id", "service_code", "status", "start_date", "end_date", "updated_after", "updated_before", "bbox", "page", "page_size", "extensions"]
+        .map(|name| parameter(name, "See the standard, and docs/doors.md for extensions"))
+        .into_iter()
+        .chain([form])
+        .collect();
+    paths["/open311/v2/requests.{format}"] = json!({
+        "get": { "summary": "Open311 GeoReport v2: requests / 诉求列表", "parameters": filters, "responses": ok("A list; X-Total-Count has their number") },
+        "post": {
+            "summary": "Open311 GeoReport v2: a report / 上报诉求",
+            "requestBody": { "required": true, "content": { "application/x-www-form-urlencoded": {}, "application/json": {} } },
+            "responses": { "201": { "description": "service_request_id, and expected_datetime when it is known" }, "400": { "description": "Errors in the standard's form" }, "403": { "description": "No good api_key" } },
+        },
+    });
+    paths["/sensorthings/v1.1"] = json!({ "get": { "summary": "OGC SensorThings 1.1: entity sets / 实体集", "responses": { "200": { "description": "They" } } } });
+    let options: Vec<Value> =
+        ["$filter", "$orderby", "$top", "$skip", "$count", "$select", "$expand"].map(|name| parameter(name, "See the standard")).into_iter().chain([name("path")]).collect();
+    paths["/sensorthings/v1.1/{path}"] = json!({
+        "get": { "summary": "OGC SensorThings 1.1: Things, Locations, Datastreams, Sensors, ObservedProperties, Observations, FeaturesOfInterest, one of them, or its links / 查询实体", "parameters": options, "responses": ok("It") },
+        "post": {
+            "summary": "OGC SensorThings 1.1: creates entities, observations, or many observations (CreateObservations) / 创建实体与观测",
+            "parameters": [name("path")],
+            "requestBody": { "required": true, "content": { "application/json": {} } },
+            "responses": { "201": { "description": "What was created" }, "400": { "description": "{code, type, message, message_zh}" }, "401": { "description": "Not a registered device" }, "403": { "description": "The device was revoked" }, "404": { "description": "No such entity" } },
+        },
+    });
 }
 
 fn problem(text: &str) -> Value {

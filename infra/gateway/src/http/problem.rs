@@ -48,6 +48,11 @@ impl Problem {
         self.status
     }
 
+    /// What happened, in English and Chinese, for doors that say it in a form of their own.
+    pub fn said(&self) -> (String, String) {
+        self.detail.clone()
+    }
+
     /// A request that cannot be understood.
     pub fn bad_request(en: impl Into<String>, zh: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "bad-request", ("The request is wrong", "请求有误"), en, zh)
@@ -87,6 +92,8 @@ impl Problem {
             "unknown_type" | "invalid_data" | "reserved_type" | "nul" | "no_data" => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "refused", ("The event was refused", "事件被拒收"))
             }
+            "device_unknown" | "device_key" => (StatusCode::UNAUTHORIZED, "device", ("Not a registered device", "不是已登记的设备")),
+            "device_revoked" => (StatusCode::FORBIDDEN, "device", ("The device was revoked", "设备已被吊销")),
             _ => (StatusCode::BAD_REQUEST, "unreadable", ("The event cannot be read", "事件无法读取")),
         };
         Problem::new(status, kind, title, refusal.reason.clone(), refusal.reason_zh.clone())

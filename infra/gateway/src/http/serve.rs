@@ -48,6 +48,14 @@ pub enum ServeError {
         /// The address.
         addr: SocketAddr,
     },
+    /// Beyond loopback while nobody has to show a key.
+    #[error(
+        "refusing to listen for MQTT on {addr}: it can be reached from other machines, and devices need no keys; set `devices = \"registered\"` in the configuration, or listen on 127.0.0.1 / 拒绝在 {addr} 监听 MQTT：其他机器可以访问而设备无需密钥；请设置 devices = \"registered\" 或只监听 127.0.0.1"
+    )]
+    OpenToAll {
+        /// The address.
+        addr: SocketAddr,
+    },
     /// The port is taken, or not ours to take.
     #[error("could not listen on {addr}; is another citybrain running? / 无法监听 {addr}，是否已有 citybrain 在运行？")]
     Bind {

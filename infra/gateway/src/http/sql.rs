@@ -171,7 +171,7 @@ fn streamed(
     ([(header::CONTENT_TYPE, content_type)], Body::from_stream(head.chain(body))).into_response()
 }
 
-fn json_lines(batch: &RecordBatch) -> Result<Vec<u8>, ViewError> {
+pub(super) fn json_lines(batch: &RecordBatch) -> Result<Vec<u8>, ViewError> {
     let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
     writer.write(batch).and_then(|()| writer.finish()).map_err(|error| ViewError::Failed(error.to_string()))?;
     Ok(writer.into_inner())

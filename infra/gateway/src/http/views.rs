@@ -149,5 +149,15 @@ pub(super) async fn metrics(State(gateway): Shared) -> Response {
     for (name, kind, help, value) in singles {
         text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
     }
+    let devices = &gateway.config.devices;
+    let (active, revoked) = devices.count();
+    text.push_str("# HELP citybrain_devices Registered devices.\n# TYPE citybrain_devices gauge\n");
+    text.push_str(&format!("citybrain_devices{{state=\"active\"}} {active}\ncitybrain_devices{{state=\"revoked\"}} {revoked}\n"));
+    text.push_str("# HELP citybrain_devices_turned_away_total Times that somebody had no good key of a device.\n");
+    text.push_str("# TYPE citybrain_devices_turned_away_total counter\n");
+    text.push_str(&format!("citybrain_devices_turned_away_total {}\n", devices.turned_away.load(Ordering::Relaxed)));
+    if let Some(mqtt) = &gateway.config.mqtt {
+        text.push_str(&mqtt.metrics());
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -11,6 +11,8 @@ use gateway::hub::StreamItem;
 use gateway::memory::{MemoryLog, MemorySeen};
 use gateway::view::{FeedEntry, Health, Ranges, Replay, SqlAnswer, SqlRequest};
 use gateway::{CityView, Door, DoorConfig, Gateway, GatewayConfig, Kind, ListQuery, Listener, Page, StreamHub, Types, ViewError};
+use gateway::open311::{Found, Request, Search, Service};
+use schemas::case::CaseState;
 use schemas::{Position, Registry};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +24,10 @@ use tokio::sync::oneshot;
 pub struct City {
     pub past: Mutex<Vec<StreamItem>>,
     pub commands: Mutex<Vec<Value>>,
+    /// Queries on observations, as they came.
+    pub queries: Mutex<Vec<String>>,
+    /// Searches for requests, as they came.
+    pub searches: Mutex<Vec<Search>>,
 }
 
 impl CityView for City {
@@ -59,6 +65,10 @@ impl CityView for City {
     fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlAnswer, ViewError>> {
         use arrow::array::{Int64Array, RecordBatch, StringArray};
         use arrow::datatypes::{DataType, Field, Schema};
+        if request.query.contains("silver.sensor_observation") {
+            self.queries.lock().unwrap().push(request.query);
+            return async move { Ok(observations()) }.boxed();
+        }
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false), Field::new("t", DataType::Utf8, true)]));
         let answer = if request.query.contains("drop") {
             Err(ViewError::Wrong { en: "only queries that read".into(), zh: "只允许读取".into() })
@@ -85,6 +95,27 @@ impl CityView for City {
         async move { Ok(answer) }.boxed()
     }
 
+    fn services(&self) -> Result<Vec<Service>, ViewError> {
+        let service = |code: &str, name: &str, scenario: Option<&str>| Service {
+            code: code.into(), name_zh: name.into(), name_en: code.into(), group: "突发事件".into(), scenario: scenario.map(str::to_owned),
+        };
+        Ok(vec![service("flooding", "道路积水", Some("urban_flooding")), service("noise", "噪音", None)])
+    }
+
+    fn requests<'a>(&'a self, search: &'a Search) -> BoxFuture<'a, Result<Found, ViewError>> {
+        self.searches.lock().unwrap().push(search.clone());
+        let time = chrono::DateTime::from_timestamp(1_500_000_000, 0).unwrap();
+        let known = |id: &str| id == "r-1" || id.starts_with("o311-");
+        let request = |id: &str| Request {
+            id: id.into(), case: "case-000000000001".into(), state: CaseState::Processing, service: "flooding".into(), service_name: "道路积水 / Flooding".into(),
+            description: Some("deep & <wide>".into()), agency: Some("排水处 / Drainage".into()), requested: time, updated: time, expected: Some(time), address: None,
+            place: Some((30.5, 114.3)), district: Some("d01".into()), urgency: 2, overdue: false, incident: None, notes: Vec::new(),
+        };
+        let requests: Vec<Request> = if search.ids.is_empty() { vec![request("r-1")] } else { search.ids.iter().filter(|id| known(id)).map(|id| request(id)).collect() };
+        let found = Found { total: requests.len(), requests };
+        async move { Ok(found) }.boxed()
+    }
+
     fn health(&self) -> BoxFuture<'_, Health> {
         async move { Health { parts: vec![("bus".into(), true, "ok".into())] } }.boxed()
     }
@@ -92,6 +123,24 @@ impl CityView for City {
     fn metrics(&self) -> String {
         "city_up 1".to_owned()
     }
+}
+
+/// Three rows of observations, as the lake gives them.
+fn observations() -> SqlAnswer {
+    use arrow::array::{Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+    let time = |us: [Option<i64>; 3]| Arc::new(TimestampMicrosecondArray::from_iter(us).with_timezone("UTC")) as Arc<dyn Array>;
+    let columns: Vec<(&str, Arc<dyn Array>)> = vec![
+        ("partition", Arc::new(Int32Array::from_value(0, 3))),
+        ("offset", Arc::new(Int64Array::from_iter_values(0..3))),
+        ("event_time", time([Some(1_000_000), Some(2_000_000), Some(3_000_000)])),
+        ("datastream", Arc::new(StringArray::from_iter_values(["999"; 3]))),
+        ("result", Arc::new(Float64Array::from_iter([Some(21.0), Some(21.5), None]))),
+        ("quality", Arc::new(StringArray::from_iter([None, Some("good"), None]))),
+        ("result_time", time([None, Some(2_500_000), None])),
+        ("phenomenon_start", time([None, Some(1_500_000), None])),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap();
+    SqlAnswer { schema: batch.schema(), batches: Box::pin(futures::stream::iter([Ok(batch)])) }
 }
 
 /// A door onto a log in memory.
