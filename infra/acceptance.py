@@ -444,6 +444,11 @@ def open311(brain):
     check("its steps are there as notes", bool(notes) and notes[0]["type"] == "reported", str(notes)[:300])
     listed = json.loads(brain.get("/open311/v2/requests.json?service_code=flooding&status=open&bbox=114,30,115,31&page_size=5"))
     check("Open311 list finds it by service, status and place", number in [one["service_request_id"] for one in listed], str(listed)[:300])
+    status, body = brain.post(form.replace(b"Water+to", b"Deep+water+to"), "application/x-www-form-urlencoded", "/open311/v2/requests.json")
+    second = json.loads(body)[0]["service_request_id"]
+    shown = json.loads(brain.get(f"/open311/v2/requests/{second}.json"))[0]
+    merged = wait_for(lambda: brain.sql(f"SELECT merged_into FROM silver.case_transition WHERE request = '{second}' AND merged_into IS NOT NULL"))
+    check("a neighbour's report of the same is one matter, and open for both", bool(merged) and shown["status"] == "open" and second != number, f"{merged} {shown}"[:300])
     status, body = brain.post(b"service_code=flooding", "application/x-www-form-urlencoded", "/open311/v2/requests.json")
     check("a report without a place: 400 in the standard's form", status == 400 and json.loads(body)[0]["code"] == 400, f"{status} {body[:300]}")
     status, body = brain.post(b"service_code=dragons&lat=1&long=2", "application/x-www-form-urlencoded", "/open311/v2/requests.xml")

@@ -25,23 +25,29 @@ pub fn services(graph: &graph::Graph) -> Vec<Service> {
 
 /// The live cases that are asked for, the newest first; categories and units by their ids, for [`name`].
 pub fn live(brain: &Brain, search: &Search) -> Found {
-    let mut fit: Vec<&Case> = brain.cases().filter(|case| fits(case, search)).collect();
+    let mut fit: Vec<&Case> = brain.cases().filter(|case| fits(brain, case, search)).collect();
     // Cases come in the order in which they were opened.
     fit.reverse();
-    let requests = fit.iter().skip(search.skip).take(search.limit).map(|case| request(case)).collect();
+    let requests = fit.iter().skip(search.skip).take(search.limit).map(|case| request(case, matter(brain, case))).collect();
     Found { requests, total: fit.len() }
 }
 
-fn fits(case: &Case, search: &Search) -> bool {
+/// The case that is worked on for a report: its own, or the one that it was merged into. Who reported it wants to know how
+/// the matter stands, not that somebody else was first.
+fn matter<'a>(brain: &'a Brain, case: &'a Case) -> &'a Case {
+    case.merged_into.as_deref().and_then(|id| brain.case(id)).unwrap_or(case)
+}
+
+fn fits(brain: &Brain, case: &Case, search: &Search) -> bool {
     if !search.ids.is_empty() {
         return search.ids.iter().any(|id| *id == case.request || *id == case.id);
     }
     (search.services.is_empty() || search.services.contains(&case.category))
-        && search.open.is_none_or(|open| open != case.state.is_final())
+        && search.open.is_none_or(|open| open != matter(brain, case).state.is_final())
         && search.from.is_none_or(|from| case.opened >= from)
         && search.to.is_none_or(|to| case.opened <= to)
-        && search.updated_after.is_none_or(|after| case.moved > after)
-        && search.updated_before.is_none_or(|before| case.moved < before)
+        && search.updated_after.is_none_or(|after| matter(brain, case).moved > after)
+        && search.updated_before.is_none_or(|before| matter(brain, case).moved < before)
         && search.bounds.is_none_or(|bounds| place(case).is_some_and(|(lat, lon)| bounds.holds(lon, lat)))
 }
 
@@ -62,24 +68,25 @@ pub fn name(graph: &graph::Graph, found: &mut Found) {
     }
 }
 
-fn request(case: &Case) -> Request {
+/// A report as Open311 shows it: what was said is of its own case, how it stands of the one that has the matter.
+fn request(case: &Case, matter: &Case) -> Request {
     Request {
         id: case.request.clone(),
         case: case.id.clone(),
-        state: case.state,
+        state: matter.state,
         service: case.category.clone(),
         service_name: case.category.clone(),
         description: None,
-        agency: case.unit.clone(),
+        agency: matter.unit.clone(),
         requested: case.opened,
-        updated: case.moved,
-        expected: case.due,
+        updated: matter.moved,
+        expected: matter.due,
         address: case.address.clone(),
         place: place(case),
         district: case.district.clone(),
-        urgency: case.urgency,
-        overdue: case.overdue,
-        incident: case.incident.clone(),
+        urgency: matter.urgency,
+        overdue: matter.overdue,
+        incident: matter.incident.clone(),
         notes: Vec::new(),
     }
 }
