@@ -430,7 +430,7 @@ def open311(brain):
     definition = json.loads(brain.get("/open311/v2/services/flooding.json"))
     check("Open311 service definition has attributes",
           all({"variable", "code", "datatype", "required"} <= set(one) for one in definition["attributes"]), str(definition)[:300])
-    form = b"service_code=flooding&lat=30.59&long=114.30&address_string=Underpass+7&description=Water+to+the+knees&phone=13812345678&attribute%5Bdanger%5D=trapped"
+    form = b"service_code=flooding&lat=30.5903&long=114.3012&address_string=Underpass+7&description=Water+to+the+knees&phone=13812345678&attribute%5Bdanger%5D=trapped"
     status, body = brain.post(form, "application/x-www-form-urlencoded; charset=utf-8", "/open311/v2/requests.json")
     answer = json.loads(body)
     check("Open311 report accepted, with the time until which it is owed",
