@@ -123,20 +123,12 @@ impl State {
         }
         let id = case_id(turn.seq);
         let triage = Decision {
-            id: turn.next_id(),
-            kind: "triage".to_owned(),
-            subject: id.clone(),
-            tier: "rules".to_owned(),
-            outcome: format!("{} to {}", intake.sorted.category, owed.unit),
             category: Some(intake.sorted.category.clone()),
             unit: Some(owed.unit.clone()),
             urgency: Some(urgency),
             risk_to_life: Some(risk_to_life),
             confidence_permille: intake.sorted.confidence_permille,
-            reason: why(intake, owed, &due_said),
-            graph_version: turn.graph.version().to_owned(),
-            at: turn.at,
-            evidence: turn.evidence(),
+            ..turn.decision("triage", &id, "rules", &format!("{} to {}", intake.sorted.category, owed.unit), why(intake, owed, &due_said))
         };
         turn.effects.push(Effect::Decision(triage));
         let topics = turn.graph.categories_in(intake.text).into_keys().take(limits::TOPICS_MAX).map(str::to_owned).collect();

@@ -341,7 +341,13 @@ impl Turn<'_> {
 
     /// Records a decision that changes nothing else.
     pub(crate) fn decide(&mut self, kind: &str, subject: &str, tier: &str, outcome: &str, reason: String) {
-        let decision = Decision {
+        let decision = self.decision(kind, subject, tier, outcome, reason);
+        self.effects.push(Effect::Decision(decision));
+    }
+
+    /// A decision that is certain and says nothing of category, unit or urgency; whoever knows more fills it in.
+    pub(crate) fn decision(&self, kind: &str, subject: &str, tier: &str, outcome: &str, reason: String) -> Decision {
+        Decision {
             id: self.next_id(),
             kind: kind.to_owned(),
             subject: subject.to_owned(),
@@ -356,8 +362,7 @@ impl Turn<'_> {
             graph_version: self.graph.version().to_owned(),
             at: self.at,
             evidence: self.evidence(),
-        };
-        self.effects.push(Effect::Decision(decision));
+        }
     }
 }
 

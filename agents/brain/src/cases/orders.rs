@@ -219,20 +219,11 @@ impl State {
         case.urgency = if case.risk_to_life { 1 } else { category.urgency };
         let why = owed.path.iter().skip(1).cloned().chain([due_said]).collect::<Vec<_>>().join("; ");
         let correction = Decision {
-            id: turn.next_id(),
-            kind: "correction".to_owned(),
-            subject: case.id.clone(),
-            tier: "person".to_owned(),
-            outcome: format!("{} to {}", category.id, owed.unit),
             category: Some(category.id.clone()),
             unit: Some(owed.unit.clone()),
             urgency: Some(case.urgency),
             risk_to_life: Some(case.risk_to_life),
-            confidence_permille: 1000,
-            reason: format!("{actor}: {reason}; {was}; {why}"),
-            graph_version: turn.graph.version().to_owned(),
-            at: turn.at,
-            evidence: turn.evidence(),
+            ..turn.decision("correction", &case.id, "person", &format!("{} to {}", category.id, owed.unit), format!("{actor}: {reason}; {was}; {why}"))
         };
         turn.effects.push(Effect::Decision(correction));
         case.unit = Some(owed.unit);

@@ -102,20 +102,10 @@ impl State {
 
 fn find(turn: &mut Turn<'_>, case: &Case, name: &str, reason: String) {
     let finding = Decision {
-        id: turn.next_id(),
-        kind: "quality".to_owned(),
-        subject: case.id.clone(),
-        tier: "rules".to_owned(),
-        outcome: name.to_owned(),
         category: Some(case.category.clone()),
         unit: case.unit.clone(),
-        urgency: None,
-        risk_to_life: None,
         confidence_permille: 900,
-        reason,
-        graph_version: turn.graph.version().to_owned(),
-        at: turn.at,
-        evidence: turn.evidence(),
+        ..turn.decision("quality", &case.id, "rules", name, reason)
     };
     turn.effects.push(Effect::Decision(finding));
 }
