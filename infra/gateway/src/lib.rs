@@ -7,6 +7,7 @@
 //! Knows nothing of how alerts and cases come about, nor of tables: what people read is asked of a
 //! [`view::CityView`] that the binary implements. Of the bus it knows two small traits ([`ports`]).
 
+mod connections;
 pub mod devices;
 pub mod door;
 pub mod encoding;

@@ -10,10 +10,9 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use super::{Gateway, router};
-use crate::limits::SHUTDOWN_GRACE;
+use crate::connections;
 
 /// Headers that a request may have before the connection is closed without a word. Fewer than that, but too many for an
 /// event, are answered and kept like every other refusal.
@@ -96,24 +95,10 @@ impl Listener {
     /// a while.
     pub async fn serve(self, gateway: Arc<Gateway>, stop: impl Future<Output = ()>) {
         let service = TowerToHyperService::new(router(Arc::clone(&gateway)));
-        let mut connections = JoinSet::new();
-        let mut stop = pin!(stop);
-        loop {
-            while connections.try_join_next().is_some() {}
-            let accepted = tokio::select! {
-                () = &mut stop => break,
-                accepted = self.listener.accept(), if connections.len() < CONNECTIONS_MAX => accepted,
-                _ = connections.join_next(), if connections.len() >= CONNECTIONS_MAX => continue,
-            };
-            let Ok((socket, _)) = accepted else {
-                // Out of file descriptors, most likely: give others time to close theirs.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let _ = socket.set_nodelay(true);
+        let connections = connections::take_in(self.listener, CONNECTIONS_MAX, stop, |socket, _| {
             let service = service.clone();
             let mut stopping = gateway.stopping.subscribe();
-            connections.spawn(async move {
+            async move {
                 let mut builder = http1::Builder::new();
                 builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
                 builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX);
@@ -131,14 +116,10 @@ impl Listener {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 }
-            });
-        }
-        drop(self.listener);
+            }
+        });
+        let connections = connections.await;
         gateway.stop();
-        let all = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(SHUTDOWN_GRACE, all).await.is_err() {
-            tracing::warn!(open = connections.len(), "closing connections that did not end in time");
-            connections.shutdown().await;
-        }
+        connections::let_end(connections).await;
     }
 }

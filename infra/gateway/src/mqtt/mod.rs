@@ -11,19 +11,17 @@ mod session;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
+use crate::connections;
 use crate::devices::Devices;
 use crate::door::Door;
 use crate::http::ServeError;
-use crate::limits::{MQTT_CONNECTIONS_MAX, SHUTDOWN_GRACE};
+use crate::limits::MQTT_CONNECTIONS_MAX;
 use crate::sensorthings::Things;
 
 /// What all connections share.
@@ -106,33 +104,16 @@ impl MqttListener {
     /// that it took.
     pub async fn serve(self, mqtt: Arc<Mqtt>, stop: impl Future<Output = ()>) {
         let (tell, stopping) = watch::channel(false);
-        let mut connections = JoinSet::new();
-        let mut stop = pin!(stop);
-        loop {
-            while connections.try_join_next().is_some() {}
-            let accepted = tokio::select! {
-                () = &mut stop => break,
-                accepted = self.listener.accept(), if connections.len() < MQTT_CONNECTIONS_MAX => accepted,
-                _ = connections.join_next(), if connections.len() >= MQTT_CONNECTIONS_MAX => continue,
-            };
-            let Ok((socket, peer)) = accepted else {
-                // Out of file descriptors, most likely: give others time to close theirs.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let _ = socket.set_nodelay(true);
+        let connections = connections::take_in(self.listener, MQTT_CONNECTIONS_MAX, stop, |socket, peer| {
             let (mqtt, stopping) = (Arc::clone(&mqtt), stopping.clone());
-            connections.spawn(async move {
+            async move {
                 if let Err(why) = session::serve(&mqtt, socket, stopping).await {
                     tracing::info!(%peer, why, "an MQTT connection ended");
                 }
-            });
-        }
-        drop(self.listener);
+            }
+        });
+        let connections = connections.await;
         tell.send_replace(true);
-        let all = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(SHUTDOWN_GRACE, all).await.is_err() {
-            connections.shutdown().await;
-        }
+        connections::let_end(connections).await;
     }
 }
