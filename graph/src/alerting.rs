@@ -186,15 +186,15 @@ mod tests {
     fn defaults_are_right_and_a_file_says_only_what_it_wants_otherwise() {
         assert_eq!(Alerting::default().problems(), Vec::<String>::new());
         assert_eq!(Hysteresis::default().problems(), Vec::<String>::new());
-        let read: Alerting = serde_norway::from_str("{ group_interval_s: 60 }").expect("a block");
+        let read: Alerting = serde_saphyr::from_str("{ group_interval_s: 60 }").expect("a block");
         assert_eq!(read, Alerting { group_interval_s: 60, ..Alerting::default() });
-        let read: Hysteresis = serde_norway::from_str("{ pending_s: 20, flap: { count: 5 } }").expect("a block");
+        let read: Hysteresis = serde_saphyr::from_str("{ pending_s: 20, flap: { count: 5 } }").expect("a block");
         assert_eq!(read, Hysteresis { pending_s: 20, flap: Flap { count: 5, ..Flap::default() }, ..Hysteresis::default() });
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let problems = |text: &str| serde_norway::from_str::<Alerting>(text).expect("a block").problems().join("; ");
+        let problems = |text: &str| serde_saphyr::from_str::<Alerting>(text).expect("a block").problems().join("; ");
         assert!(problems("{ repeat_interval_s: 0 }").contains("at least 1 s"));
         assert!(problems("{ escalate_after_s: [1, 2, 3, 99999999] }").contains("a week"));
         assert!(problems("{ emergency_permille: 2000 }").contains("1 to 1000"));
@@ -203,6 +203,6 @@ mod tests {
         assert!(problems("{ inhibit: [{ name: n, source: {}, target: { level: '4' } }] }").contains("name a label each"));
         let flap = Hysteresis { flap: Flap { count: 1, ..Flap::default() }, ..Hysteresis::default() };
         assert!(flap.problems().join("").contains("2 to 50"));
-        assert!(serde_norway::from_str::<Alerting>("{ gruop_wait_s: [1, 2] }").is_err());
+        assert!(serde_saphyr::from_str::<Alerting>("{ gruop_wait_s: [1, 2] }").is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! How cases are handled: merging, reminders, escalation, reopening, and the words that quality findings look for. All of
 //! it is data that a city changes (`data/cases.yaml` is the first).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,7 @@ impl Default for CaseRules {
             cases: CaseRules,
         }
         static SHIPPED: LazyLock<CaseRules> = LazyLock::new(|| {
-            let file: File = serde_norway::from_str(include_str!("../data/cases.yaml")).expect("the shipped file is checked by the tests");
+            let file: File = serde_saphyr::from_str(include_str!("../data/cases.yaml")).expect("the shipped file is checked by the tests");
             file.cases.lower()
         });
         SHIPPED.clone()
@@ -131,29 +131,30 @@ impl CaseRules {
         self
     }
 
-    /// What is wrong, each with words of the line that it is about. `known` tells which categories there are.
-    pub(crate) fn problems(&self, known: impl Fn(&str) -> bool) -> Vec<(Vec<&str>, String)> {
+    /// The categories that the rules speak of.
+    pub(crate) fn categories(&self) -> BTreeSet<&String> {
+        self.merge.categories.keys().chain(self.quality.alike.iter().flatten()).chain(self.quality.work_words.keys()).collect()
+    }
+
+    /// What is wrong with them, whatever categories there are.
+    pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let mut complain = |words: &[&'static str], problem: String| problems.push((words.to_vec(), problem));
         if !(1..100).contains(&self.remind_percent) {
-            complain(&["remind_percent"], format!("{} is not 1 to 99 percent", self.remind_percent));
+            problems.push(format!("remind_percent {} is not 1 to 99", self.remind_percent));
         }
         if self.reopen_days > REOPEN_DAYS_MAX {
-            complain(&["reopen_days"], format!("{} days are more than {REOPEN_DAYS_MAX}", self.reopen_days));
+            problems.push(format!("reopen_days {} are more than {REOPEN_DAYS_MAX}", self.reopen_days));
         }
         let measures = self.merge.categories.iter().map(|(category, measure)| (category.as_str(), measure));
         for (word, measure) in measures.chain([("default", &self.merge.default)]) {
             if measure.radius_m > RADIUS_M_MAX || measure.hours > MERGE_HOURS_MAX {
-                problems.push((vec![word, "radius_m"], format!("{} m and {} h are more than {RADIUS_M_MAX} m and {MERGE_HOURS_MAX} h", measure.radius_m, measure.hours)));
+                problems.push(format!("merge of {word}: {} m and {} h are more than {RADIUS_M_MAX} m and {MERGE_HOURS_MAX} h", measure.radius_m, measure.hours));
             }
-        }
-        for category in self.merge.categories.keys().chain(self.quality.alike.iter().flatten()).chain(self.quality.work_words.keys()).filter(|category| !known(category)) {
-            problems.push((vec![category], format!("no category is called `{category}`")));
         }
         let mut quality = self.quality.clone();
         for words in quality.lists() {
             if words.len() > WORDS_MAX || words.iter().any(String::is_empty) {
-                problems.push((vec!["quality"], format!("a list of {} words; at most {WORDS_MAX} are allowed, and no empty one", words.len())));
+                problems.push(format!("quality: a list of {} words; at most {WORDS_MAX} are allowed, and no empty one", words.len()));
             }
         }
         problems

@@ -1,11 +1,10 @@
 //! The graph as tables, for whoever joins streams with it.
 
-use petgraph::visit::{EdgeRef, IntoEdgeReferences};
-
-use crate::{Deadline, Edge, Graph, Level, Node};
+use crate::element::{Element, Kind, Level, Reach, Side};
+use crate::{Deadline, Duty, Graph, Threshold};
 
 /// Names of the tables that [`Graph::view`] gives.
-pub const VIEWS: [&str; 4] = ["categories", "chains", "duties", "units"];
+pub const VIEWS: [&str; 7] = ["assets", "categories", "chains", "duties", "places", "thresholds", "units"];
 
 /// A table of the graph: its columns, and its rows in an order that follows from what they say. No value means none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +15,8 @@ pub struct View {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
+type Row = Vec<Option<String>>;
+
 impl Graph {
     /// One of the [`VIEWS`].
     ///
@@ -23,69 +24,102 @@ impl Graph {
     /// |---|---|
     /// | `units` | a unit, its names, its level (`city`, `district`, `street`) and its superior |
     /// | `categories` | a category of matters: names, 大类, scenario, urgency (1 to 4), time until it is owed in `hours`, `work_hours` or `work_days` |
-    /// | `duties` | that a unit owes a category: everywhere or in a district, always or from one hour of the day to another |
-    /// | `chains` | that one event can lead to another: how likely (thousandths), and after how many minutes |
+    /// | `duties` | that a unit owes a category: where (a place, or everywhere), from which hour of the day and month to which |
+    /// | `chains` | that one event can lead to another: how likely (thousandths), after how many minutes, and how far away |
+    /// | `places` | a place, what it is, its names, the place that it lies in, and its middle |
+    /// | `assets` | an asset, what it is, its names, the place that it stands in, and where |
+    /// | `thresholds` | from which values on a measured property is a signal: `red` (Ⅰ) to `blue` (Ⅳ), and `clear` |
     pub fn view(&self, name: &str) -> Option<View> {
-        let (columns, mut rows) = match name {
-            "units" => (vec!["unit", "name_zh", "name_en", "level", "superior"], self.unit_rows()),
-            "categories" => (vec!["category", "name_zh", "name_en", "major", "scenario", "urgency", "deadline", "deadline_unit"], self.category_rows()),
-            "duties" => (vec!["category", "unit", "district", "from_hour", "to_hour"], self.duty_rows()),
-            "chains" => (vec!["event", "leads_to", "permille", "lag_minutes_min", "lag_minutes_max"], self.chain_rows()),
+        let (columns, kind, row): (Vec<&'static str>, Kind, fn(&Graph, &Element) -> Option<Row>) = match name {
+            "units" => (vec!["unit", "name_zh", "name_en", "level", "superior"], Kind::Unit, unit),
+            "categories" => (vec!["category", "name_zh", "name_en", "major", "scenario", "urgency", "deadline", "deadline_unit"], Kind::Category, category),
+            "duties" => (vec!["category", "unit", "district", "from_hour", "to_hour", "from_month", "to_month"], Kind::Duty, duty),
+            "chains" => (vec!["event", "leads_to", "permille", "lag_minutes_min", "lag_minutes_max", "reach"], Kind::Leads, chain),
+            "places" => (vec!["place", "kind", "name_zh", "name_en", "lies_in", "lat", "lon"], Kind::Place, place),
+            "assets" => (vec!["asset", "kind", "name_zh", "name_en", "stands_in", "lat", "lon"], Kind::Asset, asset),
+            "thresholds" => {
+                (vec!["rule", "scenario", "property", "unit", "side", "red", "orange", "yellow", "blue", "clear"], Kind::Threshold, threshold)
+            }
             _ => return None,
         };
+        let mut rows: Vec<Row> = self.of_kind(kind).filter_map(|element| row(self, element)).collect();
         rows.sort();
         Some(View { columns, rows })
     }
+}
 
-    fn unit_rows(&self) -> Vec<Vec<Option<String>>> {
-        let row = |unit: &crate::Unit| {
-            let level = match unit.level {
-                Level::City => "city",
-                Level::District => "district",
-                Level::Street => "street",
-            };
-            let (zh, en) = (unit.name.zh.clone(), unit.name.en.clone());
-            vec![Some(unit.id.clone()), Some(zh), Some(en), Some(level.to_owned()), self.superiors(&unit.id).first().cloned()]
-        };
-        self.units().map(row).collect()
-    }
+fn some(texts: impl IntoIterator<Item = impl ToString>) -> Row {
+    texts.into_iter().map(|text| Some(text.to_string())).collect()
+}
 
-    fn category_rows(&self) -> Vec<Vec<Option<String>>> {
-        let row = |category: &crate::Category| {
-            let (zh, en) = (category.name.zh.clone(), category.name.en.clone());
-            let (deadline, unit) = match category.deadline {
-                Deadline::Hours(n) => (n, "hours"),
-                Deadline::WorkHours(n) => (n, "work_hours"),
-                Deadline::WorkDays(n) => (n, "work_days"),
-            };
-            let numbers = [category.urgency.to_string(), deadline.to_string(), unit.to_owned()];
-            let texts = [category.id.clone(), zh, en, category.major.clone()];
-            texts.into_iter().map(Some).chain([category.scenario.clone()]).chain(numbers.into_iter().map(Some)).collect()
-        };
-        self.categories().map(row).collect()
-    }
+fn unit(_: &Graph, element: &Element) -> Option<Row> {
+    let Element::Unit(it) = element else { return None };
+    let level = match it.level {
+        Level::City => "city",
+        Level::District => "district",
+        Level::Street => "street",
+    };
+    let mut row = some([&it.id, &it.name.zh, &it.name.en, level]);
+    row.push(it.parent.clone());
+    Some(row)
+}
 
-    fn duty_rows(&self) -> Vec<Vec<Option<String>>> {
-        let rows = (&self.graph).edge_references().filter_map(|edge| match (edge.weight(), &self.graph[edge.source()], &self.graph[edge.target()]) {
-            (Edge::OwedBy { district, hours }, Node::Category(category), Node::Unit(unit)) => {
-                let hour = |of: fn((u8, u8)) -> u8| hours.map(|hours| of(hours).to_string());
-                Some(vec![Some(category.id.clone()), Some(unit.id.clone()), district.clone(), hour(|hours| hours.0), hour(|hours| hours.1)])
-            }
-            _ => None,
-        });
-        rows.collect()
-    }
+fn category(graph: &Graph, element: &Element) -> Option<Row> {
+    let Element::Category(it) = element else { return None };
+    let mut row = some([&it.id, &it.name.zh, &it.name.en, &it.major]);
+    row.push(graph.scenario_of_category(&it.id).map(str::to_owned));
+    let (deadline, unit) = match it.deadline {
+        Deadline::Hours(n) => (n, "hours"),
+        Deadline::WorkHours(n) => (n, "work_hours"),
+        Deadline::WorkDays(n) => (n, "work_days"),
+    };
+    row.extend(some([it.urgency.to_string(), deadline.to_string(), unit.to_owned()]));
+    Some(row)
+}
 
-    fn chain_rows(&self) -> Vec<Vec<Option<String>>> {
-        let rows = (&self.graph).edge_references().filter_map(|edge| match (edge.weight(), &self.graph[edge.source()], &self.graph[edge.target()]) {
-            (Edge::LeadsTo { permille, lag_minutes }, Node::Event(cause), Node::Event(effect)) => {
-                let numbers = [*permille, lag_minutes.0, lag_minutes.1].map(|number| Some(number.to_string()));
-                Some([cause.id.clone(), effect.id.clone()].into_iter().map(Some).chain(numbers).collect())
-            }
-            _ => None,
-        });
-        rows.collect()
-    }
+fn duty(_: &Graph, element: &Element) -> Option<Row> {
+    let Element::Duty(Duty { unit, category, place, hours, months, valid: _ }) = element else { return None };
+    let ends = |span: &Option<(u8, u8)>| [span.map(|(from, _)| from.to_string()), span.map(|(_, to)| to.to_string())];
+    Some([Some(category.clone()), Some(unit.clone()), place.clone()].into_iter().chain(ends(hours)).chain(ends(months)).collect())
+}
+
+fn chain(_: &Graph, element: &Element) -> Option<Row> {
+    let Element::Leads(it) = element else { return None };
+    let reach = match it.reach {
+        Reach::Metres(metres) => metres.to_string(),
+        Reach::District => "district".to_owned(),
+        Reach::City => "city".to_owned(),
+    };
+    let [earliest, _, latest] = it.lag_minutes;
+    Some(some([it.cause.clone(), it.effect.clone(), it.permille.to_string(), earliest.to_string(), latest.to_string(), reach]))
+}
+
+fn place(_: &Graph, element: &Element) -> Option<Row> {
+    let Element::Place(it) = element else { return None };
+    Some(placed(&it.id, &it.kind, it.name.as_ref(), it.parent.as_ref(), it.at))
+}
+
+fn asset(_: &Graph, element: &Element) -> Option<Row> {
+    let Element::Asset(it) = element else { return None };
+    Some(placed(&it.id, &it.kind, it.name.as_ref(), it.place.as_ref(), it.at))
+}
+
+fn placed(id: &str, kind: &str, name: Option<&crate::Name>, lies_in: Option<&String>, at: Option<schemas::alert::Point>) -> Row {
+    let mut row = some([id, kind]);
+    row.extend([name.map(|name| name.zh.clone()), name.map(|name| name.en.clone()), lies_in.cloned()]);
+    row.extend([at.map(|at| at.lat.degrees().to_string()), at.map(|at| at.lon.degrees().to_string())]);
+    row
+}
+
+fn threshold(_: &Graph, element: &Element) -> Option<Row> {
+    let Element::Threshold(Threshold { id, scenario, property, unit, side, red, orange, yellow, blue, clear }) = element else { return None };
+    let side = match side {
+        Side::Above => "above",
+        Side::Below => "below",
+    };
+    let mut row = some([id, scenario, property, unit, side]);
+    row.extend([red, orange, yellow, blue, clear].map(Clone::clone));
+    Some(row)
 }
 
 #[cfg(test)]
@@ -104,7 +138,8 @@ mod tests {
         // Whoever owes a matter at noon stands among the duties.
         let duties = graph.view("duties").unwrap().rows;
         for category in graph.categories() {
-            let owed = graph.who_owes(&category.id, None, 12).unit;
+            let noon = crate::When { day: chrono::NaiveDate::from_ymd_opt(2026, 1, 5).unwrap(), hour: 12 };
+            let owed = graph.who_owes(&category.id, crate::Here::default(), noon).unit;
             let stands = duties.iter().any(|row| row[0].as_ref() == Some(&category.id) && row[1].as_ref() == Some(&owed));
             let somebody = duties.iter().any(|row| row[0].as_ref() == Some(&category.id) && row[2].is_none());
             assert!(stands || !somebody, "{} is owed by {owed}", category.id);

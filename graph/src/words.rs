@@ -1,7 +1,8 @@
-//! The rules tier of triage: which words mean which category, and which mean danger to life.
+//! The rules tier of triage: which words mean which category and which event, and which mean danger to life.
 
 use std::collections::BTreeMap;
 
+use crate::element::EventType;
 use crate::{Graph, limits};
 
 /// What the words of a text say.
@@ -15,39 +16,60 @@ pub struct Sorted {
     pub word: Option<String>,
 }
 
-/// The words of all categories, lower case, longest first.
+/// What words mean, in lower case.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Words {
-    /// (word, category, order of the category in the file)
-    categories: Vec<(String, String, usize)>,
-    risk: Vec<String>,
-    added: usize,
+    /// (word, category), longest first, then by word and category.
+    categories: Vec<(String, String)>,
+    /// (word, as it was written)
+    risk: Vec<(String, String)>,
+    /// Category to the events that it tells of, each with its words.
+    events: BTreeMap<String, BTreeMap<String, Vec<String>>>,
 }
 
 impl Words {
-    pub(crate) fn new(risk: Vec<String>) -> Self {
-        let risk = risk.iter().map(|word| word.to_lowercase()).collect();
-        Self { categories: Vec::new(), risk, added: 0 }
+    /// These are the words of a category from now on.
+    pub(crate) fn set_category(&mut self, category: &str, words: &[String]) {
+        self.categories.retain(|(_, known)| known != category);
+        self.categories.extend(lower(words).map(|(word, _)| (word, category.to_owned())));
+        // A Chinese character says as much as several letters, so length is counted in bytes.
+        self.categories.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+        self.categories.dedup();
     }
 
-    pub(crate) fn add(&mut self, category: &str, words: &[String]) {
-        self.added += 1;
-        for word in words.iter().filter(|word| !word.is_empty()) {
-            self.categories.push((word.to_lowercase(), category.to_owned(), self.added));
-        }
-        // A Chinese character says as much as several letters, so length is counted in bytes.
-        self.categories.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then(a.2.cmp(&b.2)).then(a.0.cmp(&b.0)));
+    /// These are the words of danger from now on.
+    pub(crate) fn set_risk(&mut self, words: &[String]) {
+        self.risk = lower(words).collect();
     }
+
+    /// An event was put, or taken out.
+    pub(crate) fn tell_event(&mut self, event: &EventType, put: bool) {
+        for category in &event.categories {
+            let events = self.events.entry(category.clone()).or_default();
+            if put {
+                events.insert(event.id.clone(), lower(&event.words).map(|(word, _)| word).collect());
+            } else {
+                events.remove(&event.id);
+            }
+            if events.is_empty() {
+                self.events.remove(category);
+            }
+        }
+    }
+}
+
+fn lower(words: &[String]) -> impl Iterator<Item = (String, String)> + '_ {
+    words.iter().filter(|word| !word.is_empty()).map(|word| (word.to_lowercase(), word.clone()))
 }
 
 impl Graph {
     /// Sorts a request type of another system, which was chosen from a list; `None` when its words say nothing.
     pub fn sort_request_type(&self, request_type: &str) -> Option<Sorted> {
         let chosen = beginning(request_type).to_lowercase();
-        if self.categories.contains_key(&chosen) && chosen != "other" {
+        if chosen != "other" && self.category(&chosen).is_some() {
             return Some(Sorted { category: chosen.clone(), confidence_permille: 990, word: Some(chosen) });
         }
-        let (word, category, _) = self.words.categories.iter().find(|(word, _, _)| chosen.contains(word.as_str()))?;
+        let (word, category) = self.words.categories.iter().find(|(word, _)| chosen.contains(word.as_str()))?;
         let confidence_permille = if *word == chosen { 980 } else { 900 };
         Some(Sorted { category: category.clone(), confidence_permille, word: Some(word.clone()) })
     }
@@ -55,12 +77,12 @@ impl Graph {
     /// Sorts free text. What no word decides is `other`.
     pub fn sort_text(&self, text: &str) -> Sorted {
         let text = beginning(text).to_lowercase();
-        let mut found = self.words.categories.iter().filter(|(word, _, _)| text.contains(word.as_str()));
-        let Some((word, category, _)) = found.next() else {
+        let mut found = self.words.categories.iter().filter(|(word, _)| text.contains(word.as_str()));
+        let Some((word, category)) = found.next() else {
             return Sorted { category: "other".to_owned(), confidence_permille: 300, word: None };
         };
         // Words of other categories in the same text make the choice doubtful.
-        let rivals = found.filter(|(_, other, _)| other != category).take(4).count() as u32;
+        let rivals = found.filter(|(_, other)| other != category).take(4).count() as u32;
         Sorted { category: category.clone(), confidence_permille: 800 - 100 * rivals, word: Some(word.clone()) }
     }
 
@@ -68,16 +90,38 @@ impl Graph {
     pub fn categories_in(&self, text: &str) -> BTreeMap<&str, &str> {
         let text = beginning(text).to_lowercase();
         let mut found = BTreeMap::new();
-        for (word, category, _) in self.words.categories.iter().filter(|(word, _, _)| text.contains(word.as_str())) {
+        for (word, category) in self.words.categories.iter().filter(|(word, _)| text.contains(word.as_str())) {
             found.entry(category.as_str()).or_insert(word.as_str());
         }
         found
     }
 
+    /// The event that a report of `category` tells of: the one whose words the text has, the longest word first; else the
+    /// first event of the scenario among those that the category tells of; else the first of them by id.
+    pub fn event_of_report(&self, category: &str, text: &str) -> Option<&str> {
+        let told = self.words.events.get(category)?;
+        let text = beginning(text).to_lowercase();
+        let spoken = told.iter().flat_map(|(event, words)| words.iter().map(move |word| (word, event)));
+        let longest = spoken.filter(|(word, _)| text.contains(word.as_str())).max_by(|a, b| a.0.len().cmp(&b.0.len()).then_with(|| b.1.cmp(a.1)));
+        if let Some((_, event)) = longest {
+            return Some(event);
+        }
+        let scenario = self.scenario_of_category(category).and_then(|id| self.scenario(id));
+        let usual = scenario.into_iter().flat_map(|scenario| &scenario.events).find(|id| told.contains_key(*id));
+        usual.or_else(|| told.keys().next()).map(String::as_str)
+    }
+
+    /// The event that a measured property shows for a scenario; without one that names the property, the scenario's first.
+    pub fn event_of_signal(&self, scenario: &str, property: &str) -> Option<&str> {
+        let events = &self.scenario(scenario)?.events;
+        let shows = |id: &&String| self.event(id).is_some_and(|event| event.properties.iter().any(|known| known == property));
+        events.iter().find(shows).or_else(|| events.first()).map(String::as_str)
+    }
+
     /// The word in a text that means danger to life.
     pub fn risk_word(&self, text: &str) -> Option<&str> {
         let text = beginning(text).to_lowercase();
-        self.words.risk.iter().find(|word| text.contains(word.as_str())).map(String::as_str)
+        self.words.risk.iter().find(|(word, _)| text.contains(word.as_str())).map(|(_, word)| word.as_str())
     }
 }
 

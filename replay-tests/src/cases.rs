@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use brain::{Brain, Chain, Config, Effect};
 use chrono::{DateTime, TimeDelta, Utc};
-use graph::Graph;
-use schemas::journal::{Body, EventRef, JournalRecord, TimerFired, WorkOrder};
+use graph::{Files, Graph};
+use schemas::journal::{Body, EventRef, GraphChanged, JournalRecord, TimerFired, WorkOrder};
 use schemas::position::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,7 +29,7 @@ pub struct Line {
     /// When its event says that it happened, if that is another time.
     #[serde(default)]
     pub claims: Option<DateTime<Utc>>,
-    /// An event's type without `io.citybrain.` and version; `command`, `setting` and `barrier` are born in the journal.
+    /// An event's type without `io.citybrain.` and version; `command`, `setting`, `graph` and `barrier` are born in the journal.
     pub what: String,
     /// Who says so.
     #[serde(default)]
@@ -65,10 +65,13 @@ pub fn read_journal(text: &str) -> Result<Vec<JournalRecord>, String> {
 /// # Errors
 /// When the graph or a line says what nobody can read; the message names it.
 pub fn record(graph_text: &str, script: &[Line]) -> Result<Vec<JournalRecord>, String> {
-    let graph = Graph::parse(graph_text).map_err(|error| error.to_string())?;
+    let files = Files::read(&[("graph.yaml", graph_text)]).map_err(|error| error.to_string())?;
+    files.graph().map_err(|error| error.to_string())?;
+    let changes = files.changes(None).iter().map(|change| serde_json::to_string(change).expect("plain values")).collect();
     let begins = script.first().map_or(DateTime::UNIX_EPOCH, |line| line.time);
-    let mut recorder = Recorder { brain: Brain::new(graph, Config::default()), records: Vec::new(), log_time: begins };
-    recorder.push(None, None, Body::ConfigChanged { key: "graph".to_owned(), value: graph_text.to_owned() });
+    let mut recorder = Recorder { brain: Brain::new(Graph::new(), Config::default()), records: Vec::new(), log_time: begins };
+    let reason = "the city begins".to_owned();
+    recorder.push(None, None, Body::GraphChanged(GraphChanged { actor: "citybrain".to_owned(), reason, changes }));
     for line in script {
         recorder.fire_timers_until(line.time);
         recorder.log_time = recorder.log_time.max(line.time + LOG_DELAY);
@@ -130,6 +133,7 @@ fn body_of(line: &Line) -> Result<Body, String> {
             let text = |name: &str| line.data[name].as_str().map(str::to_owned).ok_or_else(|| format!("a setting at {} has no {name}", line.time));
             Ok(Body::ConfigChanged { key: text("key")?, value: text("value")? })
         }
+        "graph" => serde_json::from_value(line.data.clone()).map(Body::GraphChanged).map_err(read),
         "barrier" => {
             let version = line.data["version"].as_u64().and_then(|version| u32::try_from(version).ok());
             version.map(|version| Body::VersionBarrier { version }).ok_or_else(|| format!("a barrier at {} has no version", line.time))
@@ -155,15 +159,10 @@ pub struct Played {
 /// # Errors
 /// When the journal does not begin with its graph, or a snapshot cannot be restored.
 pub fn play(records: &[JournalRecord], restart: impl Fn(u64) -> bool) -> Result<Played, String> {
-    let Some(Body::ConfigChanged { key, value }) = records.first().map(|record| &record.body) else {
+    let Some(Body::GraphChanged(_)) = records.first().map(|record| &record.body) else {
         return Err("the journal does not begin with its graph".to_owned());
     };
-    if key != "graph" {
-        return Err(format!("the journal begins with the setting {key}, not with its graph"));
-    }
-    let mut graph_text = value.clone();
-    let parse = |text: &str| Graph::parse(text).map_err(|error| error.to_string());
-    let mut brain = Brain::new(parse(&graph_text)?, Config::default());
+    let mut brain = Brain::new(Graph::new(), Config::default());
     let mut chain = Chain::default();
     let mut played = Played { effects: Vec::new(), chain: Vec::new(), state: Vec::new() };
     for record in records {
@@ -172,15 +171,10 @@ pub fn play(records: &[JournalRecord], restart: impl Fn(u64) -> bool) -> Result<
         chain.push(record, &effects);
         played.chain.push(chain.hex());
         played.effects.push(effects);
-        if let Body::ConfigChanged { key, value } = &record.body
-            && key == "graph"
-            && Graph::parse(value).is_ok()
-        {
-            graph_text = value.clone();
-        }
         if restart(record.seq) {
             let snapshot = brain.snapshot();
-            brain = Brain::restore(parse(&graph_text)?, Config::default(), &snapshot).map_err(|error| error.to_string())?;
+            let graph = Graph::of(brain.graph().entries().cloned()).map_err(|error| error.to_string())?;
+            brain = Brain::restore(graph, Config::default(), &snapshot).map_err(|error| error.to_string())?;
             chain = Chain::from_hex(&chain.hex()).ok_or("a digest does not survive its own text")?;
         }
     }
@@ -216,12 +210,14 @@ fn heard(body: &Body) -> String {
         Body::Malformed(it) => format!("malformed {}", it.event_type),
         Body::VersionBarrier { version } => format!("behaviour {version} from here on"),
         Body::ConfigChanged { key, value } => format!("setting {key} ({} bytes)", value.len()),
+        Body::GraphChanged(it) => format!("{} changes the graph in {} elements: {}", it.actor, it.changes.len(), it.reason),
     }
 }
 
 fn decided(effect: &Effect) -> String {
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     match effect {
+        Effect::Graph(it) => format!("graph     {} {} by {}", it.change, it.key, it.actor),
         Effect::Case(it) => format!(
             "case      {} {} -> {} by {}: {} [{} urgency {} unit {}]",
             it.case, it.from.map_or("-", |from| from.zh()), it.to.zh(), it.actor, it.reason, it.category, it.urgency, or(&it.unit)

@@ -77,6 +77,19 @@ pub enum Body {
         /// Its new value.
         value: String,
     },
+    /// The graph was changed.
+    GraphChanged(GraphChanged),
+}
+
+/// Changes of the graph, all of them or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphChanged {
+    /// Who changes it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// Each change as JSON text: `{"put": {"pack": ..., "element": {...}}}` or `{"remove": "unit/gas"}`.
+    pub changes: Vec<String>,
 }
 
 /// A citizen's message, masked at the door: the data of `hotline.message`.

@@ -18,7 +18,7 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 21] = builtin!(
+const BUILTIN: [(&str, &str); 22] = builtin!(
     "alert.transition.v1.json",
     "case.transition.v1.json",
     "city.signal.v1.json",
@@ -30,6 +30,7 @@ const BUILTIN: [(&str, &str); 21] = builtin!(
     "dlq.v1.json",
     "garbage.weighing.v1.json",
     "gas.inspection.v1.json",
+    "graph.change.v1.json",
     "hotline.message.v1.json",
     "incident.transition.v1.json",
     "journal.record.v1.json",

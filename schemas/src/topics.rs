@@ -19,6 +19,8 @@ pub const NOTIFICATION: &str = "city.notification";
 pub const RECEIPT: &str = "city.receipt";
 /// Changes of the device registry.
 pub const DEVICE: &str = "city.device";
+/// Changes of the graph.
+pub const GRAPH: &str = "city.graph";
 /// What was refused.
 pub const DLQ: &str = "dlq";
 /// Begins the name of each alert topic: `alert.<scenario>`.

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use graph::alerting::Hysteresis;
+use graph::{Here, When};
 use schemas::alert::{Area, Headline, Point, Status};
 use schemas::journal::Mode;
 use schemas::position::Position;
@@ -110,7 +111,7 @@ pub(crate) fn face(turn: &Turn<'_>, scenario: &str) -> Option<Face> {
         return Some(Face { name: scenario.name.clone(), unit: scenario.unit.clone(), plan: Some(scenario.plan.clone()) });
     }
     let name = || graph::Name { zh: "系统运行".to_owned(), en: "Operations".to_owned() };
-    (scenario == OPERATIONS).then(|| Face { name: name(), unit: turn.graph.who_owes("other", None, 0).unit, plan: None })
+    (scenario == OPERATIONS).then(|| Face { name: name(), unit: turn.graph.who_owes("other", Here::default(), When::local(turn.at, 0)).unit, plan: None })
 }
 
 pub(crate) fn hysteresis(turn: &Turn<'_>, scenario: &str) -> Hysteresis {

@@ -15,8 +15,8 @@ mod tell;
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Timelike, Utc};
-use graph::{Owed, Sorted};
+use chrono::{DateTime, TimeDelta, Utc};
+use graph::{Here, Owed, Sorted, When};
 use schemas::alert::Point;
 use schemas::case::{CaseChange, CaseState};
 use schemas::signal::MicroDeg;
@@ -82,7 +82,7 @@ impl State {
             self.counts.duplicates += 1;
             return;
         }
-        let owed = turn.graph.who_owes(&intake.sorted.category, intake.district, self.local_hour(turn.at));
+        let owed = self.owes(turn, &intake.sorted.category, intake.district, intake.lat.zip(intake.lon));
         let (mut case, due, working) = self.begin(turn, &intake, &owed);
         self.join_case(turn, &mut case);
         emit(turn, &case, None, &Said::rules(CaseChange::Opened, "reported"));
@@ -113,7 +113,7 @@ impl State {
     /// The triage, and the case that it makes, with the deadline that it will have and whether that is working time.
     fn begin(&mut self, turn: &mut Turn<'_>, intake: &Intake<'_>, owed: &Owed) -> (Case, DateTime<Utc>, bool) {
         let category = turn.graph.category(&intake.sorted.category);
-        let scenario = category.and_then(|category| category.scenario.clone());
+        let scenario = turn.graph.scenario_of_category(&intake.sorted.category).map(str::to_owned);
         let risk_to_life = intake.risk_word.is_some();
         let urgency = if risk_to_life { 1 } else { intake.urgency.or(category.map(|category| category.urgency)).unwrap_or(4) };
         let (due, deadline, mut due_said) = self.due_by(turn, &intake.sorted.category);
@@ -263,7 +263,7 @@ impl State {
     pub(crate) fn walk(&mut self, turn: &mut Turn<'_>, seq: u64, mut case: Box<Case>, way: &[CaseState], actor: &str, reason: &str) {
         for to in way {
             if case.unit.is_none() && matches!(to, CaseState::Assigned) {
-                let owed = turn.graph.who_owes(&case.category, case.district.as_deref(), self.local_hour(turn.at));
+                let owed = self.owes(turn, &case.category, case.district.as_deref(), case.lat.zip(case.lon));
                 case.unit = Some(owed.unit);
             }
             self.step(turn, &mut case, *to, &Said::by(actor, reason));
@@ -324,9 +324,10 @@ impl State {
         self.cases.insert(seq, case);
     }
 
-    pub(crate) fn local_hour(&self, at: DateTime<Utc>) -> u8 {
-        let local = at + TimeDelta::minutes(i64::from(self.utc_offset_minutes));
-        local.hour() as u8
+    /// Who owes a matter at the turn's moment, as far as it is known where it is.
+    fn owes(&self, turn: &Turn<'_>, category: &str, district: Option<&str>, point: Option<(MicroDeg, MicroDeg)>) -> Owed {
+        let point = point.map(|(lat, lon)| Point { lon, lat });
+        turn.graph.who_owes(category, Here { place: district, point }, When::local(turn.at, self.utc_offset_minutes))
     }
 }
 

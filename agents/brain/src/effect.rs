@@ -2,6 +2,7 @@
 //! performing one twice is harmless because its id is made from (sequence, ordinal).
 
 use chrono::{DateTime, Utc};
+use graph::{Change, Entry};
 use schemas::alert::AlertTransition;
 use schemas::case::CaseTransition;
 use schemas::event::Event;
@@ -27,6 +28,8 @@ pub enum Effect {
     Notification(Notification),
     /// Something was decided, with its reason: `city.decision`.
     Decision(Decision),
+    /// The graph was changed: `city.graph`.
+    Graph(GraphChange),
     /// The shell should append a `TimerFired` at this moment.
     WakeAt(WakeAt),
 }
@@ -104,6 +107,47 @@ pub struct Decision {
     pub evidence: Vec<Position>,
 }
 
+/// The graph was changed in one element. The changes of a record are those that made its version of the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphChange {
+    /// Id, made from (sequence, ordinal).
+    pub id: String,
+    /// The element's key, such as `unit/drainage`.
+    pub key: String,
+    /// `put` or `removed`.
+    pub change: String,
+    /// The pack that brought it; none when it is the city's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<String>,
+    /// The element as JSON text, when it was put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub element: Option<String>,
+    /// Who changed it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// The graph's version after the whole record.
+    pub graph_version: String,
+    /// When, in city time.
+    pub at: DateTime<Utc>,
+}
+
+impl GraphChange {
+    /// The change as the graph takes it.
+    ///
+    /// # Errors
+    /// When key or element cannot be read.
+    pub fn change(&self) -> Result<Change, String> {
+        match &self.element {
+            Some(text) => {
+                let element = serde_json::from_str(text).map_err(|error| format!("{}: {error}", self.key))?;
+                Ok(Change::Put(Box::new(Entry { pack: self.pack.clone(), element })))
+            }
+            None => Ok(Change::Remove(self.key.parse()?)),
+        }
+    }
+}
+
 /// An incident began, grew, became worse or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentChange {
@@ -160,6 +204,7 @@ pub fn effect_event(effect: &Effect, record: &JournalRecord) -> Option<(String, 
         }
         Effect::Dispatch(it) => (topics::DISPATCH.to_owned(), "dispatch", &it.id, &it.unit, it.at, it.incident.as_ref(), json(it)),
         Effect::Decision(it) => (topics::DECISION.to_owned(), "decision", &it.id, &it.subject, it.at, None, json(it)),
+        Effect::Graph(it) => (topics::GRAPH.to_owned(), "graph.change", &it.id, &it.key, it.at, None, json(it)),
         Effect::WakeAt(_) => return None,
     };
     let mut event = Event::new(id.clone(), SOURCE, format!("io.citybrain.{kind}.v1"));

@@ -221,8 +221,8 @@ fn explains(turn: &Turn<'_>, incident: &Incident, scenario: &str) -> Option<(u32
         return Some((1000, format!("{scenario} goes on")));
     }
     // From what it began with, not from what has joined since: else likely steps would add up to unlikely ways.
-    let link = turn.graph.explains(&incident.scenario, scenario)?;
-    let in_time = turn.at - incident.first <= TimeDelta::minutes(i64::from(link.lag_minutes_max)) + limits::INCIDENT_JOIN;
+    let link = turn.graph.link_of_scenarios(&incident.scenario, scenario)?;
+    let in_time = turn.at - incident.first <= TimeDelta::minutes(i64::from(link.lag_minutes[2])) + limits::INCIDENT_JOIN;
     (link.permille >= limits::CHAIN_PERMILLE_MIN && in_time)
-        .then(|| (link.permille.min(999), format!("{} ({}‰)", link.path.join(" → "), link.permille)))
+        .then(|| (link.permille.min(999), format!("{} ({}‰)", link.path(), link.permille)))
 }

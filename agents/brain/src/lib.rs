@@ -24,14 +24,14 @@ mod surge;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
-use graph::{Graph, Sorted};
-use schemas::journal::{Body, HotlineMessage, JournalRecord, Mode, TimerFired, WorkOrder, WorkOrderCreated};
+use graph::{Change, Graph, Sorted};
+use schemas::journal::{Body, GraphChanged, HotlineMessage, JournalRecord, Mode, TimerFired, WorkOrder, WorkOrderCreated};
 use serde::{Deserialize, Serialize};
 
-pub use chain::Chain;
-pub use effect::{Decision, Dispatch, Effect, IncidentChange, SOURCE, WakeAt, effect_event, effects_bytes};
 pub use alerts::exercise::Exercise;
 pub use alerts::warning::PublicWarning;
+pub use chain::Chain;
+pub use effect::{Decision, Dispatch, Effect, GraphChange, IncidentChange, SOURCE, WakeAt, effect_event, effects_bytes};
 pub use notify::{Group, Silence};
 pub use state::{Alert, Case, Counts, Incident};
 
@@ -39,8 +39,8 @@ use cases::Intake;
 use clock::{Clocks, believable};
 use state::{State, Timer, Turn, Wake, quote};
 
-/// The layout of a snapshot. 3: cases have clocks, merges and an index of matters; alerts are grouped and told of.
-const LAYOUT: u32 = 3;
+/// The layout of a snapshot. 4: the graph is a fold of changes.
+const LAYOUT: u32 = 4;
 
 /// What the brain is told once; everything that changes later comes as a `ConfigChanged` record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,19 +171,21 @@ impl Brain {
                 state.behaviour = state.behaviour.max(*version);
                 turn.decide("config", "behaviour", "rules", &version.to_string(), "from here on decisions follow this version".to_owned());
             }
-            // The city begins, with the graph that the brain was made with: nobody has decided anything.
-            Body::ConfigChanged { key, value } if record.seq == 0 && key == GRAPH && is_graph(value, &self.graph) => {}
             Body::ConfigChanged { key, value } => {
-                let changed = configure(&self.graph, state, key, value);
-                let (kind, reason) = match &changed {
-                    Ok(change) => ("config", change.said.clone()),
-                    Err(problem) => ("refused", problem.clone()),
-                };
-                turn.decide(kind, &quote(key), "person", if changed.is_ok() { "changed" } else { "not changed" }, reason);
-                if let Ok(Change { graph: Some(graph), .. }) = changed {
-                    self.graph = graph;
-                    self.memo.clear();
+                let changed = configure(state, key, value);
+                let (kind, outcome) = if changed.is_ok() { ("config", "changed") } else { ("refused", "not changed") };
+                turn.decide(kind, &quote(key), "person", outcome, changed.unwrap_or_else(|problem| problem));
+            }
+            Body::GraphChanged(changed) => {
+                let at = turn.at;
+                match change_graph(&mut self.graph, changed) {
+                    Ok(changes) => tell_graph(&self.graph, record.seq, at, changed, changes, effects),
+                    Err(problem) => {
+                        let mut turn = Turn { graph: &self.graph, seq: record.seq, timeline, at, event_time: at, source: None, first, effects };
+                        turn.decide("refused", "graph", "person", "not changed", quote(&problem));
+                    }
                 }
+                self.memo.clear();
             }
         }
     }
@@ -296,37 +298,49 @@ struct Layout {
     layout: u32,
 }
 
-/// The setting whose value is the text of the graph.
-const GRAPH: &str = "graph";
-
-/// Whether `text` is the graph that is in force. Versions are made from the text.
-fn is_graph(text: &str, graph: &Graph) -> bool {
-    Graph::parse(text).is_ok_and(|read| read.version() == graph.version())
-}
-
-/// A setting's new value.
-struct Change {
-    said: String,
-    graph: Option<Graph>,
-}
-
-fn configure(graph: &Graph, state: &mut State, key: &str, value: &str) -> Result<Change, String> {
+fn configure(state: &mut State, key: &str, value: &str) -> Result<String, String> {
     match key {
-        GRAPH => match Graph::parse(value) {
-            Ok(new) => {
-                let said = format!("graph {} follows {}", new.version(), graph.version());
-                Ok(Change { said, graph: Some(new) })
-            }
-            Err(error) => Err(quote(&error.to_string())),
-        },
         "utc_offset_minutes" => match value.parse::<i32>() {
             Ok(minutes) if minutes.abs() <= 14 * 60 => {
                 state.utc_offset_minutes = minutes;
-                Ok(Change { said: format!("{minutes} minutes from UTC"), graph: None })
+                Ok(format!("{minutes} minutes from UTC"))
             }
             Ok(_) | Err(_) => Err(format!("`{}` is not a number of minutes within 14 hours", quote(value))),
         },
         _ => Err(format!("there is no setting `{}`", quote(key))),
+    }
+}
+
+/// Carries out all changes or none.
+fn change_graph(graph: &mut Graph, changed: &GraphChanged) -> Result<Vec<Change>, String> {
+    let read = |text: &String| serde_json::from_str::<Change>(text).map_err(|error| format!("`{}` is no change: {error}", quote(text)));
+    let changes = changed.changes.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    graph.apply_all(changes.iter().cloned()).map_err(|error| error.to_string())?;
+    Ok(changes)
+}
+
+fn tell_graph(graph: &Graph, seq: u64, at: DateTime<Utc>, changed: &GraphChanged, changes: Vec<Change>, effects: &mut Vec<Effect>) {
+    let version = graph.version();
+    for (ordinal, change) in changes.into_iter().enumerate() {
+        let key = change.key().to_string();
+        let (change, pack, element) = match change {
+            Change::Put(entry) => {
+                let element = serde_json::to_string(&entry.element).expect("an element has only text, integers and finite angles");
+                ("put", entry.pack, Some(element))
+            }
+            Change::Remove(_) => ("removed", None, None),
+        };
+        effects.push(Effect::Graph(GraphChange {
+            id: schemas::id::at(seq, ordinal as u32),
+            key,
+            change: change.to_owned(),
+            pack,
+            element,
+            actor: changed.actor.clone(),
+            reason: changed.reason.clone(),
+            graph_version: version.clone(),
+            at,
+        }));
     }
 }
 

@@ -359,7 +359,7 @@ impl Turn<'_> {
             risk_to_life: None,
             confidence_permille: 1000,
             reason,
-            graph_version: self.graph.version().to_owned(),
+            graph_version: self.graph.version(),
             at: self.at,
             evidence: self.evidence(),
         }

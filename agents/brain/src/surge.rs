@@ -216,7 +216,7 @@ fn describe(turn: &Turn<'_>, scenario: &str, surge: &Surge, level: u8, window: T
     let usual_milli = (surge.usual_micro * minutes as u64 / 60 / 1000) as i64;
     let usual = crate::alerts::milli(usual_milli);
     let district = mostly_from(surge);
-    let mut area = Area { name: district.clone().unwrap_or_else(|| turn.graph.city().zh.clone()), bounds: None };
+    let mut area = Area { name: district.clone().unwrap_or_else(|| turn.graph.city_name().zh.clone()), bounds: None };
     for point in surge.reports.iter().filter_map(|report| report.point) {
         area.widen(point);
     }

@@ -18,10 +18,7 @@ use std::sync::LazyLock;
 
 static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
     // A scenario whose conditions have to hold, so that every way of raising is walked.
-    let line = "unit: roads, plan: plan-bridge }";
-    assert!(graph::CITY_YAML.contains(line));
-    let text = graph::CITY_YAML.replace(line, "unit: roads, plan: plan-bridge, alerting: { pending_s: 30, clear_after_s: 20, flap: { count: 2, window_s: 900 } } }");
-    Graph::parse(&text).expect("the graph")
+    common::with_times("bridge", r#"{ "pending_s": 30, "clear_after_s": 20, "flap": { "count": 2, "window_s": 900 } }"#)
 });
 
 /// How many sequences are tried.

@@ -5,7 +5,6 @@ mod common;
 use brain::effect_event;
 use chrono::TimeDelta;
 use common::{City, begin, found, order, silent};
-use graph::Graph;
 use schemas::alert::{AlertState, Headline, Status, Verdict, WarningStage};
 use schemas::cap::CapAlert;
 use schemas::journal::{Action, AlertOrder, Body, ContextFact, Mode};
@@ -23,9 +22,7 @@ fn flood(station: &str, level: u8, state: SignalState) -> Signal {
 
 /// The shipped graph, with other times for floods.
 fn with_times(times: &str) -> City {
-    let line = "surge: { count: 14, window_minutes: 120, spread: 3 }";
-    assert!(graph::CITY_YAML.contains(line));
-    City::with(Graph::parse(&graph::CITY_YAML.replace(line, &format!("{line}, alerting: {times}"))).expect("the graph with other times"))
+    City::with(common::with_times(FLOOD, times))
 }
 
 #[test]
@@ -247,7 +244,7 @@ fn what_comes_and_goes_stays_one_alert_and_is_told_seldom() {
 
 #[test]
 fn a_flapping_alert_that_changes_is_held_back_with_its_score() {
-    let mut city = with_times("{ flap: { count: 2 } }");
+    let mut city = with_times(r#"{ "flap": { "count": 2 } }"#);
     for _ in 0..3 {
         city.signal(flood("s1", 4, Raised));
         city.pass(40);
@@ -291,7 +288,7 @@ fn a_condition_has_to_hold_where_its_signal_asks_for_it() {
 
 #[test]
 fn an_alert_keeps_firing_and_clears_as_its_scenario_asks() {
-    let mut city = with_times("{ pending_s: 20, clear_after_s: 60, keep_firing_s: 600 }");
+    let mut city = with_times(r#"{ "pending_s": 20, "clear_after_s": 60, "keep_firing_s": 600 }"#);
     city.signal(flood("s1", 2, Raised));
     city.pass(20);
     let id = city.alert();

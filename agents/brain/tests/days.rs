@@ -87,6 +87,7 @@ fn apply(brain: &mut Brain, seq: &mut u64, event: Option<()>, body: Body, time: 
     // A timer that only asks for the next one, and the cases of a crowd, are told by what stands out.
     let crowd = line.contains(" reports ");
     let stands_out = |effect: &&Effect| match effect {
+        Effect::Graph(_) => true,
         Effect::Case(_) | Effect::Decision(_) => !crowd,
         Effect::Incident(change) => !crowd || change.member.as_deref().is_some_and(|member| member.starts_with("alert")),
         // That people are told later is told when they are.
@@ -240,6 +241,7 @@ fn plain(id: &str) -> String {
 
 fn sentence(effect: &Effect) -> String {
     match effect {
+        Effect::Graph(it) => format!("graph: {} {} by {}", it.change, it.key, it.actor),
         Effect::Case(it) => {
             let from = it.from.map(|from| format!("{} → ", from.zh())).unwrap_or_default();
             let unit = it.unit.as_ref().map(|unit| format!(", {unit}")).unwrap_or_default();

@@ -233,7 +233,7 @@ impl Fold {
                     let cap = alert.cap.as_deref().map(schemas::cap::CapAlert::parse);
                     assert!(cap.map_or(ended, |cap| cap.is_ok() && !ended), "each change until the end is a valid CAP message");
                 }
-                Effect::Incident(_) | Effect::Dispatch(_) | Effect::Notification(_) | Effect::Decision(_) | Effect::WakeAt(_) => {}
+                Effect::Incident(_) | Effect::Dispatch(_) | Effect::Notification(_) | Effect::Decision(_) | Effect::Graph(_) | Effect::WakeAt(_) => {}
             }
         }
     }
@@ -342,34 +342,31 @@ fn missing_data_never_clears() {
     assert!(brain.pending().all(|(_, timer)| !timer.ends_with("/clear")), "the clearing that was under way has stopped");
 }
 
-/// The first record brings the graph that the brain has: nobody decided it, and there is no time yet at which it could
-/// have been decided. The same text later is a decision of a person, at the city's time.
+/// A graph comes into being by changes on the log: each is told with who made it, a record is all or nothing, and what was
+/// told makes the same graph again.
 #[test]
-fn the_founding_record_decides_nothing() {
-    let mut brain = Brain::new(GRAPH.clone(), Config::default());
+fn the_graph_is_the_fold_of_what_was_told() {
+    let mut brain = Brain::new(Graph::new(), Config::default());
+    let put: Vec<String> = Graph::new().diff(&GRAPH).iter().map(|change| serde_json::to_string(change).unwrap()).collect();
+    let (first, rest) = put.split_at(put.len() / 2);
+    let refused = vec![r#"{"remove":"unit/heat"}"#.to_owned(), r#"{"remove":"unit/drainage"}"#.to_owned()];
     let mut told = Vec::new();
-    let now: DateTime<Utc> = "2026-07-18T08:00:00Z".parse().unwrap();
-    let graph = |text: &str| Body::ConfigChanged { key: "graph".to_owned(), value: text.to_owned() };
-    let weather = EventRef { source: "weather".to_owned(), id: "1".to_owned(), time: Some(now) };
-    for (seq, event, body) in [
-        (0, None, graph(graph::CITY_YAML)),
-        (1, None, Body::VersionBarrier { version: 1 }),
-        (2, Some(weather), Body::Context(ContextFact::default())),
-        (3, None, graph(graph::CITY_YAML)),
-    ] {
+    let mut counted = Vec::new();
+    for (seq, changes) in [first.to_vec(), rest.to_vec(), refused, vec!["no change".to_owned()], vec![r#"{"remove":"asset/first-bridge"}"#.to_owned()]].into_iter().enumerate() {
+        let body = Body::GraphChanged(GraphChanged { actor: "王工".to_owned(), reason: "because".to_owned(), changes });
         let mut effects = Vec::new();
-        let log_time = "2030-01-01T00:00:00Z".parse().unwrap();
-        brain.apply(&JournalRecord { seq, log_time, source: None, event, body }, &mut effects);
-        told.push(effects.into_iter().filter_map(|effect| if let Effect::Decision(it) = effect { Some((it.outcome, it.at)) } else { None }).collect::<Vec<_>>());
+        brain.apply(&JournalRecord { seq: seq as u64, log_time: DateTime::UNIX_EPOCH, source: None, event: None, body }, &mut effects);
+        let refusals = effects.iter().filter(|effect| matches!(effect, Effect::Decision(it) if it.kind == "refused" && it.outcome == "not changed"));
+        counted.push((refusals.count(), effects.len()));
+        told.extend(effects.into_iter().filter_map(|effect| if let Effect::Graph(it) = effect { Some(it) } else { None }));
     }
-    let before_all = DateTime::UNIX_EPOCH;
-    assert_eq!(told, [vec![], vec![("1".to_owned(), before_all)], vec![], vec![("changed".to_owned(), now)]]);
-
-    let mut other = Brain::new(GRAPH.clone(), Config::default());
-    let mut effects = Vec::new();
-    let changed = graph(&format!("{}\n# another text is another graph\n", graph::CITY_YAML));
-    other.apply(&JournalRecord { seq: 0, log_time: now, source: None, event: None, body: changed }, &mut effects);
-    assert_eq!(effects.len(), 1, "a graph that the brain does not have is a change, even at the beginning");
+    assert_eq!(counted, [(0, first.len()), (0, rest.len()), (1, 1), (1, 1), (0, 1)]);
+    assert!(told.iter().all(|change| change.actor == "王工"));
+    let mut folded = Graph::new();
+    folded.apply_all(told.iter().map(|change| change.change().unwrap())).unwrap();
+    assert_eq!(&folded, brain.graph());
+    assert_eq!(told.last().unwrap().graph_version, brain.graph().version());
+    assert_eq!(brain.graph().len() + 1, GRAPH.len());
 }
 
 /// An event whose time was not believed happens where its stream stands, and does not move it.

@@ -10,6 +10,7 @@
 
 mod bench;
 mod city;
+mod city_files;
 mod cli;
 mod config;
 mod demo;

@@ -18,7 +18,7 @@ pub fn services(graph: &graph::Graph) -> Vec<Service> {
         name_zh: category.name.zh.clone(),
         name_en: category.name.en.clone(),
         group: category.major.clone(),
-        scenario: category.scenario.clone(),
+        scenario: graph.scenario_of_category(&category.id).map(str::to_owned),
     };
     graph.categories().map(service).collect()
 }

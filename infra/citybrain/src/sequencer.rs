@@ -22,6 +22,7 @@ use tracing::{debug, info};
 pub use self::core::{Core, Sequenced, journal_event};
 pub use self::recovery::stored_chain;
 pub use self::snapshot::SnapshotStore;
+use crate::city_files::CityFiles;
 use crate::parts::asked_to_stop;
 use crate::intake::{Arrival, Intake};
 use crate::progress::Progress;
@@ -85,8 +86,8 @@ impl Sequencer {
     ///
     /// # Errors
     /// When the bus cannot be reached, or the journal and this program disagree about a digest.
-    pub async fn open(bus: &Bus, snapshots: SnapshotStore, graph_text: &str, snapshot_every: u64, progress: Progress) -> Result<(Sequencer, SequencerHandle)> {
-        let recovered = recovery::recover(bus, &snapshots, graph_text).await?;
+    pub async fn open(bus: &Bus, snapshots: SnapshotStore, files: &CityFiles, snapshot_every: u64, progress: Progress) -> Result<(Sequencer, SequencerHandle)> {
+        let recovered = recovery::recover(bus, &snapshots).await?;
         let journal = bus.producer_with(&ProducerConfig::prompt()).context("could not make the journal's producer")?;
         let effects = bus.producer_with(&ProducerConfig::prompt()).context("could not make the producer of effects")?;
         let missing = recovered.missing_effects.len();
@@ -97,11 +98,9 @@ impl Sequencer {
         let mut round = Vec::new();
         let mut core = recovered.core;
         let now_us = chrono::Utc::now().timestamp_micros();
-        if core.next_seq() == 0 {
-            core.found(now_us, &mut round);
-        } else if core.graph_text() != graph_text {
-            core.change_graph(graph_text.to_owned(), now_us, &mut round);
-        }
+        let reason = if core.next_seq() == 0 { "the city begins" } else { "the city's files have changed" };
+        let wanted = files.graph(core.brain().graph())?;
+        core.change_graph(&wanted, reason, now_us, &mut round);
         let core = Arc::new(Mutex::new(core));
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let handle = SequencerHandle { core: core.clone(), commands: sender };

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use webhooks::{Patience, Webhook};
 
+use crate::city_files::CityFiles;
 use crate::cli::{Invocation, Part};
 use crate::home::{Home, HomeLock, Running};
 use crate::jobs::{self, Jobs, Manager, Shop};
@@ -244,9 +245,9 @@ impl Service {
         if runs(Part::Brain) {
             parts.set("brain", State::Starting("reading snapshot and journal".to_owned()));
             let progress = Progress::new("brain");
-            let graph = graph_text(home)?;
+            let files = CityFiles::of(home)?;
             let (driver, handle) =
-                Sequencer::open(&bus, SnapshotStore::new(&home.dir("brain")), &graph, context.config.snapshot_every_records, progress.clone()).await?;
+                Sequencer::open(&bus, SnapshotStore::new(&home.dir("brain")), &files, context.config.snapshot_every_records, progress.clone()).await?;
             progress.set(driver.positions());
             parts.track(&progress);
             let filter = Filter::topics(topics::INPUTS);
@@ -461,26 +462,6 @@ async fn caught_up(bus: &Bus, reading: &Reading, failed: &watch::Receiver<Option
             told = tokio::time::Instant::now();
         }
         tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// The graph of this city: `<home>/city.yaml`, or the one that ships.
-pub fn graph_text(home: &Home) -> Result<String> {
-    let path = home.dir("city.yaml");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(graph::CITY_YAML.to_owned()),
-        Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
-    }
-}
-
-/// What Open311 asks of each kind of request: `<home>/open311.toml`, or what ships.
-fn forms(home: &Home) -> Result<Forms> {
-    let path = home.dir("open311.toml");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Forms::parse(&text).map_err(anyhow::Error::msg).with_context(|| format!("the questions in {} are wrong", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Forms::default()),
-        Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
     }
 }
 

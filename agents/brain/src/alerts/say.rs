@@ -56,7 +56,7 @@ impl State {
         };
         if !alert.cancelled {
             let name = super::face(turn, &alert.scenario).map(|face| face.name);
-            transition.cap = cap::internal(&transition, name.as_ref(), turn.graph.city(), self.utc_offset_minutes, &alert.cap_refs);
+            transition.cap = cap::internal(&transition, name.as_ref(), turn.graph.city_name(), self.utc_offset_minutes, &alert.cap_refs);
             alert.cap_refs.push((transition.id.clone(), turn.at));
             if alert.cap_refs.len() > limits::CAP_REFERENCES_MAX {
                 alert.cap_refs.remove(1);

@@ -132,7 +132,7 @@ impl State {
         let id_of_message = format!("{}-P", turn.next_id());
         let message = PublicMessage { id: id_of_message.clone(), at: turn.at, stage: warning.stage, text: &warning.text, earlier: &warning.published };
         let name = super::face(turn, &meant.alert().scenario).map(|face| face.name);
-        let cap = cap::public(&meant, &message, name.as_ref(), turn.graph.city(), self.utc_offset_minutes)
+        let cap = cap::public(&meant, &message, name.as_ref(), turn.graph.city_name(), self.utc_offset_minutes)
             .map_err(|problem| format!("CAP 1.2 has no place for that: {problem}"))?;
         let public = matches!(warning.stage, WarningStage::Published | WarningStage::Cancelled);
         if public {

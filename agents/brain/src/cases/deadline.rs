@@ -145,7 +145,7 @@ impl State {
 
     /// Who has to see to a case now: its unit, or who would get it.
     fn answerable(&self, turn: &Turn<'_>, case: &Case) -> String {
-        let owed = || turn.graph.who_owes(&case.category, case.district.as_deref(), self.local_hour(turn.at)).unit;
+        let owed = || self.owes(turn, &case.category, case.district.as_deref(), case.lat.zip(case.lon)).unit;
         case.unit.clone().unwrap_or_else(owed)
     }
 

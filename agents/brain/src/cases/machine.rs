@@ -17,7 +17,7 @@ impl State {
         if alert.level > limits::MACHINE_LEVEL_MAX || self.requests.contains_key(&key) {
             return;
         }
-        let of_scenario = |category: &&Category| category.scenario.as_ref() == Some(&alert.scenario);
+        let of_scenario = |category: &&Category| turn.graph.scenario_of_category(&category.id) == Some(&alert.scenario);
         let Some(category) = turn.graph.categories().filter(of_scenario).min_by_key(|category| category.urgency) else { return };
         let (request, urgency) = (alert.id.clone(), alert.level);
         let found = format!("{} of {} at level {urgency} needs somebody at {station}", alert.scenario, alert.id);

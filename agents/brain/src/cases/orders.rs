@@ -208,13 +208,13 @@ impl State {
         if !case.state.may_become(CaseState::Assigned) {
             return Err(format!("{} may not become {}", case.state.zh(), CaseState::Assigned.zh()));
         }
-        let owed = turn.graph.who_owes(&category.id, case.district.as_deref(), self.local_hour(turn.at));
+        let owed = self.owes(turn, &category.id, case.district.as_deref(), case.lat.zip(case.lon));
         let (due, deadline, due_said) = self.due_by(turn, &category.id);
         let was = format!("was {} at {}", case.category, case.unit.as_deref().unwrap_or("nobody"));
         let (actor, reason) = (quote(&command.actor), quote(&command.reason));
         self.unindex(seq, &mut case);
         case.category.clone_from(&category.id);
-        case.scenario.clone_from(&category.scenario);
+        case.scenario = turn.graph.scenario_of_category(&category.id).map(str::to_owned);
         case.handling.urgency = if case.handling.risk_to_life { 1 } else { category.urgency };
         case.urgency = if case.risk_to_life { 1 } else { category.urgency };
         let why = owed.path.iter().skip(1).cloned().chain([due_said]).collect::<Vec<_>>().join("; ");

@@ -3,7 +3,7 @@
 
 use brain::{Brain, Config, Effect};
 use chrono::{DateTime, TimeDelta, Utc};
-use graph::Graph;
+use graph::{Change, Element, Entry, Graph, Scenario};
 use schemas::alert::{AlertTransition, Status};
 use schemas::journal::*;
 use schemas::matcher::Matcher;
@@ -145,4 +145,14 @@ pub fn silent(scenario: &str, station: &str, district: &str, state: SignalState)
 pub fn order(labels: &[(&str, &str)], until: DateTime<Utc>) -> AlertOrder {
     let matchers = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
     AlertOrder { matchers, ends: Some(until), ..AlertOrder::default() }
+}
+
+/// The shipped graph, with other times for the alerts of a scenario (JSON).
+pub fn with_times(scenario: &str, times: &str) -> Graph {
+    let mut graph = Graph::builtin();
+    let hysteresis = serde_json::from_str(times).expect("times");
+    let changed = Scenario { hysteresis, ..graph.scenario(scenario).expect("it ships").clone() };
+    let entry = Entry { pack: Some(scenario.to_owned()), element: Element::Scenario(changed) };
+    graph.apply(Change::Put(Box::new(entry))).expect("only its times are others");
+    graph
 }

@@ -13,6 +13,7 @@ use graph::Graph;
 use lakehouse::{Lake, TableName};
 use pipelines::{Job, LookupFrom, LookupRequest};
 
+use crate::city_files::CityFiles;
 use crate::home::Home;
 
 /// The rows that a job's file asks for, as (path as written, CSV).
@@ -63,7 +64,7 @@ fn of_table(request: &LookupRequest, root: &Path) -> Result<String> {
 }
 
 fn of_graph(request: &LookupRequest, root: &Path) -> Result<String> {
-    let graph = Graph::parse_file("city.yaml", &crate::service::graph_text(&Home::open(root)?)?)?;
+    let graph = CityFiles::of(&Home::open(root)?)?.graph(&Graph::new())?;
     let Some(view) = graph.view(&request.path) else {
         bail!("the graph has no view of that name: its views are {}", graph::VIEWS.join(", "));
     };
@@ -123,6 +124,6 @@ mod tests {
 
         std::fs::write(&path, JOB.replace("path = 'categories'", "path = 'roads'")).unwrap();
         let message = format!("{:#}", crate::jobs::load(&path, home.root()).unwrap_err());
-        assert!(message.contains("its views are categories, chains, duties, units"), "{message}");
+        assert!(message.contains("its views are assets, categories, chains"), "{message}");
     }
 }

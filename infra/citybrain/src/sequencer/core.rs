@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use anyhow::{Context, Result, bail};
 use brain::{Brain, Chain, Effect};
 use chrono::{DateTime, Utc};
+use graph::{Entry, Graph};
 use schemas::event::Event;
-use schemas::journal::{Body, EventRef, JournalRecord, TimerFired};
+use schemas::journal::{Body, EventRef, GraphChanged, JournalRecord, TimerFired};
 use schemas::topics;
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,8 @@ pub const JOURNAL_TYPE: &str = "io.citybrain.journal.record.v1";
 pub const JOURNAL_SOURCE: &str = "citybrain/journal";
 /// Extension that carries the digest of the journal up to and including the record, in hex.
 pub const CHAIN_EXTENSION: &str = "chain";
-/// The setting whose value is the text of the graph; always the journal's first record.
-const GRAPH_SETTING: &str = "graph";
+/// Changes of the graph in one record: a record stays far below what the bus takes at once.
+const GRAPH_CHANGES_MAX: usize = 500;
 
 /// How far ahead of the wall clock an event may claim to be and still be believed, µs; the doors use the same day.
 const AHEAD_US_MAX: i64 = schemas::limits::EVENT_TIME_AHEAD_SECS_MAX * 1_000_000;
@@ -62,7 +63,7 @@ struct Saved {
     city_time: DateTime<Utc>,
     positions: Vec<(String, i32, i64)>,
     signals: VecDeque<String>,
-    graph: String,
+    graph: Vec<Entry>,
 }
 
 /// The decision plane in memory: brain, chain, numbers, positions.
@@ -76,18 +77,13 @@ pub struct Core {
     /// The latest signals' ids, oldest first, and the same to look up.
     signals: VecDeque<String>,
     signals_known: BTreeSet<String>,
-    graph: String,
 }
 
 impl Core {
-    /// A decision plane that has seen nothing. Its first record has to be [`Core::found`].
-    ///
-    /// # Errors
-    /// When the graph's text is wrong; the message names line and reason.
-    pub fn new(graph_text: &str) -> Result<Core> {
-        let graph = graph::Graph::parse(graph_text).context("the graph's data file is wrong")?;
-        Ok(Core {
-            brain: Brain::new(graph, brain::Config::default()),
+    /// A decision plane that has seen nothing. Its first records have to be those of [`Core::change_graph`].
+    pub fn new() -> Core {
+        Core {
+            brain: Brain::new(Graph::new(), brain::Config::default()),
             chain: Chain::default(),
             next_seq: 0,
             log_time: DateTime::UNIX_EPOCH,
@@ -95,8 +91,7 @@ impl Core {
             positions: BTreeMap::new(),
             signals: VecDeque::new(),
             signals_known: BTreeSet::new(),
-            graph: graph_text.to_string(),
-        })
+        }
     }
 
     /// The brain, to look at.
@@ -122,30 +117,23 @@ impl Core {
     /// The decision plane that a journal with this first record begins with.
     ///
     /// # Errors
-    /// When the record is not the graph that decisions rest on.
+    /// When the record does not bring the graph that decisions rest on.
     pub fn begin(first: &str) -> Result<Core> {
         let record = JournalRecord::from_json(first).context("the journal's first record cannot be read")?;
         match &record.body {
-            Body::ConfigChanged { key, value } if key == GRAPH_SETTING => Core::new(value),
+            Body::GraphChanged(_) => Ok(Core::new()),
             _ => bail!("the journal does not begin with the graph that its decisions rest on"),
         }
     }
 
-    /// The text of the graph that decisions rest on.
-    pub fn graph_text(&self) -> &str {
-        &self.graph
-    }
-
-    /// Numbers and applies another graph.
-    pub fn change_graph(&mut self, text: String, now_us: i64, round: &mut Vec<Sequenced>) {
-        self.number(None, None, Body::ConfigChanged { key: GRAPH_SETTING.to_string(), value: text }, now_us, round);
-    }
-
-    /// The journal's first record: the graph that decisions rest on.
-    pub fn found(&mut self, now_us: i64, round: &mut Vec<Sequenced>) {
-        assert_eq!(self.next_seq, 0, "the graph is the journal's first record");
-        let body = Body::ConfigChanged { key: GRAPH_SETTING.to_string(), value: self.graph.clone() };
-        self.number(None, None, body, now_us, round);
+    /// Numbers and applies what makes `wanted` of the graph; nothing when it is that already.
+    pub fn change_graph(&mut self, wanted: &Graph, reason: &str, now_us: i64, round: &mut Vec<Sequenced>) {
+        let changes = self.brain.graph().diff(wanted);
+        for changes in changes.chunks(GRAPH_CHANGES_MAX) {
+            let changes = changes.iter().map(|change| serde_json::to_string(change).expect("plain values")).collect();
+            let changed = GraphChanged { actor: "citybrain".to_string(), reason: reason.to_string(), changes };
+            self.number(None, None, Body::GraphChanged(changed), now_us, round);
+        }
     }
 
     /// Numbers and applies an arrival, after the timers that are due before it. What stands before the positions is a
@@ -216,12 +204,6 @@ impl Core {
         let mut effects: Vec<Effect> = Vec::new();
         self.remember_signal(&record);
         self.brain.apply(&record, &mut effects);
-        if let Body::ConfigChanged { key, value } = &record.body
-            && key == GRAPH_SETTING
-            && graph::Graph::parse(value).is_ok()
-        {
-            self.graph.clone_from(value);
-        }
         self.chain.push(&record, &effects);
         let time = record.event_time();
         if let Some(time) = time {
@@ -261,7 +243,7 @@ impl Core {
             city_time: self.city_time,
             positions: self.positions.iter().map(|((topic, partition), next)| (topic.clone(), *partition, *next)).collect(),
             signals: self.signals.clone(),
-            graph: self.graph.clone(),
+            graph: self.brain.graph().entries().cloned().collect(),
         };
         let mut line = serde_json::to_vec(&saved).expect("plain values");
         line.push(b'\n');
@@ -275,7 +257,7 @@ impl Core {
     pub fn restore(bytes: &[u8]) -> Result<Core> {
         let split = bytes.iter().position(|byte| *byte == b'\n').context("the snapshot has no header")?;
         let saved: Saved = serde_json::from_slice(&bytes[..split]).context("the snapshot's header cannot be read")?;
-        let graph = graph::Graph::parse(&saved.graph).context("the snapshot's graph is wrong")?;
+        let graph = Graph::of(saved.graph).context("the snapshot's graph is wrong")?;
         Ok(Core {
             brain: Brain::restore(graph, brain::Config::default(), &bytes[split + 1..]).context("the brain's state cannot be read")?,
             chain: Chain::from_hex(&saved.chain).context("the chain digest cannot be read")?,
@@ -285,7 +267,6 @@ impl Core {
             positions: saved.positions.into_iter().map(|(topic, partition, next)| ((topic, partition), next)).collect(),
             signals_known: saved.signals.iter().cloned().collect(),
             signals: saved.signals,
-            graph: saved.graph,
         })
     }
 }

@@ -25,7 +25,7 @@ pub struct Recovered {
 ///
 /// # Errors
 /// When the bus cannot be read, or a recomputed digest differs from the one in the journal.
-pub async fn recover(bus: &Bus, snapshots: &SnapshotStore, graph_text: &str) -> Result<Recovered> {
+pub async fn recover(bus: &Bus, snapshots: &SnapshotStore) -> Result<Recovered> {
     let mut core = None;
     for bytes in snapshots.read_newest_first()? {
         match Core::restore(&bytes) {
@@ -54,10 +54,7 @@ pub async fn recover(bus: &Bus, snapshots: &SnapshotStore, graph_text: &str) -> 
     })
     .await
     .context("could not read city.journal")?;
-    let core = match core {
-        Some(core) => core,
-        None => Core::new(graph_text)?,
-    };
+    let core = core.unwrap_or_else(Core::new);
     info!(from, to = core.next_seq(), "journal read");
     let missing_effects = missing(bus, effects).await?;
     Ok(Recovered { core, missing_effects })
