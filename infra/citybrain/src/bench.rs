@@ -2,6 +2,7 @@
 
 mod crowd;
 mod feed;
+mod graph;
 mod ingest;
 mod latency;
 mod measured;
@@ -15,11 +16,12 @@ use crate::cli::{BenchArgs, Invocation, Ended};
 use crate::home::Home;
 use crate::lang::t;
 
-const BENCHES: [(&str, &str, &str); 5] = [
+const BENCHES: [(&str, &str, &str); 6] = [
     ("ingest", "Kafka 到 Delta 的吞吐，与只读取、只解码的下限并列", "Kafka to Delta, beside the floor of consuming and decoding only"),
     ("latency", "从读数到预警的延迟，与只经过总线的下限并列", "from a reading to its alert, beside the floor of the bus alone"),
     ("windows", "一万个传感器的分钟窗口，与哈希表并列", "one-minute windows of ten thousand sensors, beside a hash map"),
     ("nexmark", "Nexmark 查询，与公布的 Flink 数字并列", "the Nexmark queries, beside Flink's published figures"),
+    ("graph", "百万条边的图谱：各类提问的耗时，与逐条读取并列", "a graph of a million edges: how long its questions take, beside reading every duty"),
     ("soak", "全部作业同时运行，持续若干分钟：落后、内存与处理器", "all jobs of the city at once for minutes: lag, memory and CPU"),
 ];
 
@@ -36,6 +38,7 @@ pub async fn run(context: &Invocation, args: BenchArgs) -> Result<Ended> {
         "latency" => latency::run(context, &args).await,
         "windows" => windows::run(context, &args).await,
         "nexmark" => nexmark::run(context, &args).await,
+        "graph" => graph::run(context, &args).await,
         "soak" => soak::run(context, &args).await,
         "measured" => measured::run(context, &args).await,
         other => bail!("there is no benchmark {other}: citybrain bench list shows them"),

@@ -80,6 +80,14 @@ pub enum Command {
         #[command(subcommand)]
         action: ItemAction,
     },
+    /// The event and duty graph / 事件链与职责链图谱
+    Graph {
+        /// The graph as it was at a moment (RFC 3339) / 历史时刻
+        #[arg(long, global = true, value_name = "TIME")]
+        as_of: Option<String>,
+        #[command(subcommand)]
+        action: GraphAction,
+    },
     /// Recompute decisions from the lake alone and compare digests / 重放并比对
     Replay(ReplayArgs),
     /// From any alert, case, decision or row back to topic, partition and offset, and forward / 溯源
@@ -322,6 +330,96 @@ pub enum ItemAction {
     Why { id: String },
 }
 
+#[derive(Subcommand, Clone)]
+pub enum GraphAction {
+    /// Check files (those of the home without any): every mistake with its file and line / 检查图谱文件
+    Check { files: Vec<PathBuf> },
+    /// Who owes a matter, and why / 谁负责，为什么
+    Ask(GraphAsk),
+    /// An element and what it is joined to; without one, all keys / 查看元素
+    Show {
+        /// KIND/ID, or an id
+        id: Option<String>,
+        /// For Graphviz
+        #[arg(long, conflicts_with = "geojson")]
+        dot: bool,
+        /// For a map
+        #[arg(long)]
+        geojson: bool,
+    },
+    /// How two elements are joined / 两个元素之间的路径
+    Path { from: String, to: String },
+    /// What can follow an event, or depends on an asset / 可能的后果
+    Follow {
+        /// An event type, or an asset
+        what: String,
+        /// At most this many chains
+        #[arg(long, default_value_t = 5)]
+        top: usize,
+        #[command(flatten)]
+        place: GraphPlace,
+    },
+    /// What can have caused an event / 可能的原因
+    Explain {
+        /// An event type
+        event: String,
+        /// At most this many causes
+        #[arg(long, default_value_t = 5)]
+        top: usize,
+    },
+    /// Which resources can be at a point in time / 可及时到达的资源
+    Reach {
+        /// Latitude
+        #[arg(long, allow_negative_numbers = true)]
+        lat: f64,
+        /// Longitude
+        #[arg(long, allow_negative_numbers = true)]
+        lon: f64,
+        /// Kinds, comma-separated; without it all
+        #[arg(long, value_delimiter = ',')]
+        kind: Vec<String>,
+        /// Within this many minutes
+        #[arg(long, default_value_t = 60)]
+        minutes: u32,
+        /// At most this many
+        #[arg(long, default_value_t = 10)]
+        top: usize,
+    },
+    /// What changed from --as-of to --to, or to FILES; exit 1 when they differ / 差异
+    Diff {
+        /// Files to compare with
+        files: Vec<PathBuf>,
+        /// A later moment; without it now
+        #[arg(long, value_name = "TIME", conflicts_with = "files")]
+        to: Option<String>,
+    },
+}
+
+/// Where something is.
+#[derive(Args, Clone)]
+pub struct GraphPlace {
+    /// A place's id or name / 地点
+    #[arg(long = "at", value_name = "PLACE")]
+    pub place: Option<String>,
+    /// Latitude / 纬度
+    #[arg(long, allow_negative_numbers = true)]
+    pub lat: Option<f64>,
+    /// Longitude / 经度
+    #[arg(long, allow_negative_numbers = true)]
+    pub lon: Option<f64>,
+}
+
+#[derive(Args, Clone)]
+pub struct GraphAsk {
+    /// A category, a request type, or what somebody said / 类别或原话
+    pub what: String,
+    #[command(flatten)]
+    pub place: GraphPlace,
+    /// When (RFC 3339); without it now / 时间
+    #[arg(long)]
+    pub time: Option<String>,
+}
+
 #[derive(Args, Clone)]
 pub struct ReplayArgs {
     /// From this time on (RFC 3339); without it from the beginning
@@ -390,9 +488,9 @@ pub enum DeviceAction {
 
 #[derive(Args, Clone)]
 pub struct BenchArgs {
-    /// ingest, latency, windows, nexmark, soak, or list
+    /// ingest, latency, windows, nexmark, graph, soak, or list
     pub name: String,
-    /// Events
+    /// Events; graph: edges
     #[arg(long)]
     pub events: Option<u64>,
     /// Events per second, where the benchmark paces itself
@@ -500,6 +598,7 @@ async fn dispatch(context: Invocation, command: Command) -> Result<Ended> {
         Command::Alert { action } => crate::items::run(&context, crate::items::ALERT, action).await,
         Command::Case { action } => crate::items::run(&context, crate::items::CASE, action).await,
         Command::Incident { action } => crate::items::run(&context, crate::items::INCIDENT, action).await,
+        Command::Graph { as_of, action } => crate::graph_command::run(&context, as_of, action).await,
         Command::Replay(args) => crate::replay::run(&context, args).await,
         Command::Why(args) => crate::why::run(&context, args).await,
         Command::Dlq { action } => crate::dlq::run(&context, action).await,

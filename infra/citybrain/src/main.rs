@@ -18,6 +18,7 @@ mod device;
 mod dlq;
 mod doctor;
 mod eval;
+mod graph_command;
 mod heap;
 mod home;
 mod import;
