@@ -465,6 +465,16 @@ async fn caught_up(bus: &Bus, reading: &Reading, failed: &watch::Receiver<Option
     }
 }
 
+/// What Open311 asks of each kind of request: `<home>/open311.toml`, or what ships.
+fn forms(home: &Home) -> Result<Forms> {
+    let path = home.dir("open311.toml");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Forms::parse(&text).map_err(anyhow::Error::msg).with_context(|| format!("the questions in {} are wrong", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Forms::default()),
+        Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
+    }
+}
+
 fn look_for_types(types: &mut TypesDir, parts: &Parts) -> Option<Arc<Registry>> {
     match types.look() {
         Ok(Some(registry)) => {

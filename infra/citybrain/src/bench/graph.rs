@@ -104,7 +104,8 @@ fn changes(edges: u64, dice: &mut Dice) -> Vec<Change> {
             }));
         }
     }
-    elements.sort_by_cached_key(Element::key);
+    // Within a kind they stand in an order in which each speaks only of those before it.
+    elements.sort_by_cached_key(|element| element.key().kind);
     elements.into_iter().map(|element| Change::Put(Box::new(Entry { pack: None, element }))).collect()
 }
 
