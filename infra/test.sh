@@ -24,7 +24,8 @@ export CITYBRAIN_BINARY="$(cd "$target" && pwd)/debug/citybrain"
 
 say "Apache Kafka for the conformance suite"
 kafka=infra/kafka/kafka.sh
-if "$kafka" fetch && "$kafka" start; then
+# On an empty log: the journal of another version of the program is no beginning for this one.
+if "$kafka" fetch && "$kafka" clean && "$kafka" start; then
   trap '"$kafka" stop || true' EXIT
   export CITYBRAIN_TEST_KAFKA="${CITYBRAIN_TEST_KAFKA:-127.0.0.1:${CITYBRAIN_KAFKA_PORT:-19092}}"
 else

@@ -122,7 +122,10 @@ impl Core {
         let record = JournalRecord::from_json(first).context("the journal's first record cannot be read")?;
         match &record.body {
             Body::GraphChanged(_) => Ok(Core::new()),
-            _ => bail!("the journal does not begin with the graph that its decisions rest on"),
+            _ => bail!(
+                "city.journal does not begin with the graph that its decisions rest on: a version of the program wrote it that kept \
+                 the graph beside the log; run that one, or begin with another --home on topics of its own"
+            ),
         }
     }
 
