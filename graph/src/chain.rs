@@ -238,8 +238,7 @@ impl Graph {
             }),
             (Reach::Metres(_) | Reach::District, _) => {
                 let Some(place) = self.locate_node(here) else { return true };
-                let district = self.larger(place).into_iter().chain([place]).find(|node| matches!(self.element(*node), Element::Place(it) if it.kind == "district"));
-                self.assets_below(district.unwrap_or(place)).any(wanted)
+                self.assets_below(self.district_node(place).unwrap_or(place)).any(wanted)
             }
             (Reach::City, _) => self.of_kind(Kind::Asset).any(|element| matches!(element, Element::Asset(asset) if kinds.contains(&asset.kind))),
         }

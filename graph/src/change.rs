@@ -62,11 +62,10 @@ impl Graph {
     /// # Errors
     /// When the change is refused; the graph is as before.
     pub fn apply(&mut self, change: Change) -> Result<Change, ChangeError> {
-        let undo = match change {
-            Change::Put(entry) => self.put(*entry)?,
-            Change::Remove(key) => self.remove(&key)?,
-        };
-        Ok(undo)
+        match change {
+            Change::Put(entry) => self.put(*entry),
+            Change::Remove(key) => self.remove(&key),
+        }
     }
 
     /// Carries out all changes or none, and gives those that take them back, in the order in which to apply them.
@@ -218,7 +217,7 @@ impl Graph {
         self.entries.get_mut(key).expect("just put").at = At::Edge(edge);
     }
 
-    /// Takes back what [`Graph::link`] did, but for the node, to which others may point.
+    /// Takes back what [`Graph::attach`] did, but for the node, to which others may point.
     fn detach(&mut self, key: &Key, entry: &Arc<Entry>) {
         for reference in entry.element.references() {
             if let Some(stored) = self.entries.get_mut(&reference) {

@@ -21,7 +21,7 @@ pub(crate) fn problems(element: &Element) -> Vec<String> {
     }
     match element {
         Element::Place(it) => {
-            if it.radius_m.is_some() != it.at.is_some() && it.radius_m.is_some() {
+            if it.radius_m.is_some() && it.at.is_none() {
                 say("a radius needs a middle: `at: [lat, lon]`".to_owned());
             }
             if !it.outline.is_empty() && it.outline.len() < 3 {

@@ -96,8 +96,7 @@ impl Graph {
 
     /// The place, the places around it, and last none, which is everywhere.
     fn places_outward(&self, here: Here<'_>) -> Vec<Option<NodeIndex>> {
-        let place = self.locate_node(here);
-        let around = place.into_iter().chain(place.into_iter().flat_map(|place| self.larger(place)));
+        let around = self.locate_node(here).into_iter().flat_map(|place| self.outward(place));
         around.map(Some).chain([None]).collect()
     }
 

@@ -376,12 +376,22 @@ pub enum Reach {
     City,
 }
 
+/// As it is written down.
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reach::Metres(metres) => write!(f, "{metres}"),
+            Reach::District => f.write_str("district"),
+            Reach::City => f.write_str("city"),
+        }
+    }
+}
+
 impl Serialize for Reach {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Reach::Metres(metres) => serializer.serialize_u32(*metres),
-            Reach::District => serializer.serialize_str("district"),
-            Reach::City => serializer.serialize_str("city"),
+            Reach::District | Reach::City => serializer.collect_str(self),
         }
     }
 }

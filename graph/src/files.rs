@@ -209,11 +209,6 @@ impl Files {
         change::in_building_order(entries).into_iter().map(|entry| Change::Put(Box::new(entry))).collect()
     }
 
-    /// Where an element stands: file and line.
-    pub fn position(&self, key: &Key) -> Option<(&str, usize)> {
-        self.entries.get(key).map(|(_, file, line)| (file.as_str(), *line))
-    }
-
     /// How many elements there are.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -45,7 +45,6 @@ pub use element::{
     Surge, Task, Threshold, Unit, Valid,
 };
 pub use files::{Files, GraphError};
-pub use geo::metres;
 pub use pack::{BUILTIN_PACKS, Pack, PackError};
 pub use path::Step;
 pub use place::Here;

@@ -8,7 +8,7 @@ use petgraph::visit::EdgeRef;
 use serde::Serialize;
 
 use crate::element::{Element, Key};
-use crate::{At, Edge, Graph, limits};
+use crate::{Edge, Graph, limits};
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,11 +25,7 @@ impl Graph {
     /// The shortest path from one element to another; among equally short ones the first by its elements' keys. Empty when
     /// both are the same; nothing when no path joins them, or one of them is no node.
     pub fn path(&self, from: &Key, to: &Key) -> Option<Vec<Step>> {
-        let node = |key: &Key| match self.entries.get(key)?.at {
-            At::Node(node) => Some(node),
-            At::Edge(_) | At::Nowhere => None,
-        };
-        let (start, goal) = (node(from)?, node(to)?);
+        let (start, goal) = (self.node(from.kind, &from.id)?, self.node(to.kind, &to.id)?);
         let mut came: BTreeMap<NodeIndex, Option<(NodeIndex, &'static str)>> = BTreeMap::from([(start, None)]);
         let mut waiting = VecDeque::from([start]);
         while let Some(at) = waiting.pop_front() {
@@ -64,7 +60,7 @@ impl Graph {
 
     /// An element and what it is joined to, directly.
     pub fn around(&self, key: &Key) -> Vec<Step> {
-        let Some(At::Node(node)) = self.entries.get(key).map(|stored| stored.at) else { return Vec::new() };
+        let Some(node) = self.node(key.kind, &key.id) else { return Vec::new() };
         let mut steps: Vec<Step> = self.neighbours(node).map(|(to, by)| Step { from: key.clone(), by, to: self.key_of(to) }).collect();
         steps.sort_by(|a, b| (a.by, &a.to).cmp(&(b.by, &b.to)));
         steps.dedup();

@@ -115,22 +115,27 @@ impl Graph {
         // Coordinates may say more than a name, but they do not overrule it.
         let around = self.places_at.within((point, point)).filter_map(|node| {
             let Element::Place(place) = self.element(node) else { return None };
-            let inside = named.is_none_or(|named| node == named || self.larger(node).contains(&named));
+            let inside = named.is_none_or(|named| self.outward(node).contains(&named));
             let size = holds(place, point).filter(|_| inside)?;
             Some((size, &place.id, node))
         });
         around.min().map(|(_, _, node)| node).or(named)
     }
 
-    /// The places that a place lies in, the smallest first, itself not included.
-    pub(crate) fn larger(&self, node: NodeIndex) -> Vec<NodeIndex> {
-        let mut larger = Vec::new();
+    /// A place and the places that it lies in, the smallest first.
+    pub(crate) fn outward(&self, node: NodeIndex) -> Vec<NodeIndex> {
+        let mut places = vec![node];
         let mut at = self.above(node, Edge::In);
-        while let Some(next) = at.filter(|_| larger.len() < limits::LEVELS_MAX) {
-            larger.push(next);
+        while let Some(next) = at.filter(|_| places.len() <= limits::LEVELS_MAX) {
+            places.push(next);
             at = self.above(next, Edge::In);
         }
-        larger
+        places
+    }
+
+    /// The district that a place is or lies in.
+    pub(crate) fn district_node(&self, node: NodeIndex) -> Option<NodeIndex> {
+        self.outward(node).into_iter().find(|node| matches!(self.element(*node), Element::Place(it) if it.kind == "district"))
     }
 
     /// Where the one edge of this kind leads.
@@ -142,7 +147,7 @@ impl Graph {
     /// The place and all that it lies in, by their ids; when the graph does not know it, what it was called.
     pub fn places_around(&self, here: Here<'_>) -> Vec<String> {
         match self.locate_node(here) {
-            Some(node) => std::iter::once(node).chain(self.larger(node)).map(|node| self.key_of(node).id.into()).collect(),
+            Some(node) => self.outward(node).into_iter().map(|node| self.key_of(node).id.into()).collect(),
             None => here.place.map(str::to_owned).into_iter().collect(),
         }
     }
@@ -150,10 +155,8 @@ impl Graph {
     /// The district that something is in: that of the graph, else as it was called.
     pub fn district(&self, here: Here<'_>) -> Option<String> {
         let Some(node) = self.locate_node(here) else { return here.place.map(str::to_owned) };
-        let around = std::iter::once(node).chain(self.larger(node));
-        let district = around.filter_map(|node| if let Element::Place(place) = self.element(node) { Some(place) } else { None });
-        let mut district = district.filter(|place| place.kind == "district");
-        district.next().map(|place| place.id.clone()).or_else(|| here.place.map(str::to_owned))
+        let district = self.district_node(node).map(|district| self.key_of(district).id.into());
+        district.or_else(|| here.place.map(str::to_owned))
     }
 
     /// Where something is, as far as coordinates are known: its own, else the middle of its place.

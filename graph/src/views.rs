@@ -1,6 +1,6 @@
 //! The graph as tables, for whoever joins streams with it.
 
-use crate::element::{Element, Kind, Level, Reach, Side};
+use crate::element::{Element, Kind, Level, Side};
 use crate::{Deadline, Duty, Graph, Threshold};
 
 /// Names of the tables that [`Graph::view`] gives.
@@ -85,13 +85,8 @@ fn duty(_: &Graph, element: &Element) -> Option<Row> {
 
 fn chain(_: &Graph, element: &Element) -> Option<Row> {
     let Element::Leads(it) = element else { return None };
-    let reach = match it.reach {
-        Reach::Metres(metres) => metres.to_string(),
-        Reach::District => "district".to_owned(),
-        Reach::City => "city".to_owned(),
-    };
     let [earliest, _, latest] = it.lag_minutes;
-    Some(some([it.cause.clone(), it.effect.clone(), it.permille.to_string(), earliest.to_string(), latest.to_string(), reach]))
+    Some(some([it.cause.clone(), it.effect.clone(), it.permille.to_string(), earliest.to_string(), latest.to_string(), it.reach.to_string()]))
 }
 
 fn place(_: &Graph, element: &Element) -> Option<Row> {

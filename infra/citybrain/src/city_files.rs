@@ -1,6 +1,6 @@
 //! The files of this city's graph: those of `<home>/graph`, else the ones that ship.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use graph::{CITY_FILES, Files, Graph, Pack};
@@ -20,12 +20,7 @@ impl CityFiles {
     /// # Errors
     /// When a file cannot be read, or what is wrong in them, line by line.
     pub fn of(home: &Home) -> Result<CityFiles> {
-        let own = own_files(home)?;
-        let texts = own.iter().map(|path| {
-            let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
-            Ok((path.display().to_string(), text))
-        });
-        let texts = texts.collect::<Result<Vec<_>>>()?;
+        let texts = texts(&own_files(home)?)?;
         let shipped = texts.is_empty();
         let files = if shipped { Files::read(&CITY_FILES) } else { Files::read(&texts) };
         Ok(CityFiles { files: files.context("the graph's files are wrong")?, shipped })
@@ -55,10 +50,21 @@ fn own_files(home: &Home) -> Result<Vec<PathBuf>> {
         return Ok(vec![alone]);
     }
     let folder = home.dir("graph");
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("could not list {}", folder.display()))?;
+    if folder.is_dir() { yaml_files(&folder) } else { Ok(Vec::new()) }
+}
+
+/// The files of these paths, as (name, text).
+pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>> {
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+        Ok((path.display().to_string(), text))
+    };
+    paths.iter().map(read).collect()
+}
+
+/// The YAML files of a folder, in the order of their names.
+pub fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
     paths.sort();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
@@ -330,6 +331,16 @@ pub enum ItemAction {
     Why { id: String },
 }
 
+/// The moment that an option names, if it is given.
+///
+/// # Errors
+/// When its text is no RFC 3339 time.
+pub fn moment(option: &str, text: Option<&str>) -> Result<Option<DateTime<Utc>>> {
+    let Some(text) = text else { return Ok(None) };
+    let time = DateTime::parse_from_rfc3339(text).with_context(|| format!("--{option} {text:?} is no RFC 3339 time, such as 2026-08-26T00:00:00+08:00"))?;
+    Ok(Some(time.to_utc()))
+}
+
 #[derive(Subcommand, Clone)]
 pub enum GraphAction {
     /// Check files (those of the home without any): every mistake with its file and line / 检查图谱文件
@@ -629,4 +640,18 @@ fn start_logging(global: &Global, config: &Config) -> Result<()> {
         builder.with_ansi(std::io::stderr().is_terminal()).init();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_without_a_zone_are_told() {
+        let message = format!("{:#}", moment("from", Some("2026-01-05")).unwrap_err());
+        assert!(message.contains("--from") && message.contains("2026-01-05"), "{message}");
+        assert_eq!(moment("to", None).unwrap(), None);
+        let shanghai = moment("to", Some("2026-01-05T08:00:00+08:00")).unwrap().unwrap();
+        assert_eq!(shanghai.to_rfc3339(), "2026-01-05T00:00:00+00:00");
+    }
 }

@@ -13,8 +13,8 @@ use schemas::alert::Point;
 use schemas::signal::MicroDeg;
 use serde_json::{Value, json};
 
-use crate::city_files::CityFiles;
-use crate::cli::{Ended, GraphAction, GraphAsk, GraphPlace, Invocation};
+use crate::city_files::{CityFiles, texts, yaml_files};
+use crate::cli::{Ended, GraphAction, GraphAsk, GraphPlace, Invocation, moment};
 use crate::lake;
 use crate::lang::{Lang, lang, t};
 
@@ -23,7 +23,7 @@ pub async fn run(context: &Invocation, as_of: Option<String>, action: GraphActio
     if let GraphAction::Check { files } = &action {
         return check(context, files);
     }
-    let as_of = as_of.as_deref().map(time).transpose()?;
+    let as_of = moment("as-of", as_of.as_deref())?;
     let graph = at(context, as_of).await?;
     match action {
         GraphAction::Check { .. } => unreachable!("answered above"),
@@ -42,7 +42,7 @@ pub async fn run(context: &Invocation, as_of: Option<String>, action: GraphActio
             })
         }
         GraphAction::Diff { files, to } => {
-            let other = if files.is_empty() { at(context, to.as_deref().map(time).transpose()?).await? } else { read(&files)?.graph()? };
+            let other = if files.is_empty() { at(context, moment("to", to.as_deref())?).await? } else { read(&files)?.graph()? };
             diff(context, &graph, &other)
         }
     }
@@ -82,23 +82,15 @@ fn check(context: &Invocation, files: &[std::path::PathBuf]) -> Result<Ended> {
 }
 
 fn read(files: &[std::path::PathBuf]) -> Result<Files> {
-    let mut texts = Vec::new();
+    let mut paths = Vec::new();
     for path in files {
-        let mut paths = vec![path.clone()];
-        if path.is_dir() {
-            paths = std::fs::read_dir(path)?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|it| it == "yaml")).collect();
-            paths.sort();
-        }
-        for path in paths {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
-            texts.push((path.display().to_string(), text));
-        }
+        if path.is_dir() { paths.extend(yaml_files(path)?) } else { paths.push(path.clone()) }
     }
-    Ok(Files::read(&texts)?)
+    Ok(Files::read(&texts(&paths)?)?)
 }
 
 fn who_owes(context: &Invocation, graph: &Graph, ask: &GraphAsk, as_of: Option<DateTime<Utc>>) -> Result<Ended> {
-    let at = ask.time.as_deref().map(time).transpose()?.or(as_of);
+    let at = moment("time", ask.time.as_deref())?.or(as_of);
     // A category, a request's type, or what somebody said.
     let category = match graph.category(&ask.what) {
         Some(category) => category.id.clone(),
@@ -231,11 +223,6 @@ fn degrees(degrees: f64) -> Result<MicroDeg> {
 /// The city's local time; that of the shipped city, which the brain takes unless it is told otherwise.
 fn when(at: Option<DateTime<Utc>>) -> When {
     When::local(at.unwrap_or_else(Utc::now), brain::Config::default().utc_offset_minutes)
-}
-
-fn time(text: &str) -> Result<DateTime<Utc>> {
-    let time = DateTime::parse_from_rfc3339(text).with_context(|| format!("{text:?} is no RFC 3339 time, such as 2026-08-26T00:00:00+08:00"))?;
-    Ok(time.to_utc())
 }
 
 fn zh() -> bool {

@@ -14,7 +14,7 @@ use lakehouse::{Lake, TableName};
 use schemas::event::Event;
 use serde::Serialize;
 
-use crate::cli::{Invocation, Ended, ReplayArgs};
+use crate::cli::{Ended, Invocation, ReplayArgs, moment};
 use crate::lake;
 use crate::lang::t;
 use crate::sequencer::{Core, stored_chain};
@@ -186,13 +186,7 @@ async fn keep_effects(lake: &Lake, run: &str, effects: &[(String, Event)]) -> Re
 
 /// The command.
 pub async fn run(context: &Invocation, args: ReplayArgs) -> Result<Ended> {
-    let parse = |name: &str, text: &Option<String>| -> Result<Option<DateTime<Utc>>> {
-        let Some(text) = text else { return Ok(None) };
-        let time = DateTime::parse_from_rfc3339(text)
-            .with_context(|| format!("--{name} {text:?} is no RFC 3339 time, such as 2017-08-26T00:00:00-05:00"))?;
-        Ok(Some(time.with_timezone(&Utc)))
-    };
-    let range = Range { from: parse("from", &args.from)?, to: parse("to", &args.to)?, incident: args.incident.clone() };
+    let range = Range { from: moment("from", args.from.as_deref())?, to: moment("to", args.to.as_deref())?, incident: args.incident.clone() };
     let home = context.home()?;
     let lake = lake::open(&home).await?;
     let run = args.keep.then(|| Utc::now().format("%Y%m%d%H%M%S").to_string());

@@ -14,7 +14,7 @@ use pipelines::{BoxError, EpochOutput, Job, Push, Runner, RunnerConfig, bronze_s
 use serde::Serialize;
 
 use super::io;
-use crate::cli::{Ended, Invocation, JobRunArgs};
+use crate::cli::{Ended, Invocation, JobRunArgs, moment};
 use crate::home::Home;
 use crate::items::print_table;
 use crate::lake::{self, Row};
@@ -39,7 +39,7 @@ struct Found {
 
 /// The command.
 pub async fn run(context: &Invocation, home: &Home, job: Job, args: &JobRunArgs) -> Result<Ended> {
-    let between = Between { from: time("from", args.from.as_deref())?, to: time("to", args.to.as_deref())? };
+    let between = Between { from: moment("from", args.from.as_deref())?, to: moment("to", args.to.as_deref())? };
     let mut history = History::open(context, home, &job, between).await?;
     let mut printer = Printer::new(context, args.limit);
     let found = replay(&job, &mut history, &mut printer).await?;
@@ -64,12 +64,6 @@ pub async fn run(context: &Invocation, home: &Home, job: Job, args: &JobRunArgs)
 struct Between {
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
-}
-
-fn time(name: &str, text: Option<&str>) -> Result<Option<DateTime<Utc>>> {
-    let Some(text) = text else { return Ok(None) };
-    let time = DateTime::parse_from_rfc3339(text).with_context(|| format!("--{name} {text:?} is no RFC 3339 time, such as 2026-01-05T08:00:00Z"))?;
-    Ok(Some(time.with_timezone(&Utc)))
 }
 
 /// Runs the job over its history in a state of its own, which goes with the run.
@@ -351,15 +345,6 @@ impl pipelines::Sink for Printer {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_without_a_zone_are_told() {
-        let message = format!("{:#}", time("from", Some("2026-01-05")).unwrap_err());
-        assert!(message.contains("--from") && message.contains("2026-01-05"), "{message}");
-        assert_eq!(time("to", None).unwrap(), None);
-        let shanghai = time("to", Some("2026-01-05T08:00:00+08:00")).unwrap().unwrap();
-        assert_eq!(shanghai.to_rfc3339(), "2026-01-05T00:00:00+00:00");
-    }
 
     #[test]
     fn a_scratch_folder_goes_with_the_run() {
