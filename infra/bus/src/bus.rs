@@ -266,14 +266,14 @@ impl Bus {
                 }
                 // The two names for the ends are times that a broker knows; so one request serves all partitions.
                 question.set_all_offsets(Offset::Beginning)?;
-                let low = shared.questions.offsets_for_times(question.clone(), limits::REQUEST_TIMEOUT)?;
+                let low = once_leaders_are_known(|| shared.questions.offsets_for_times(question.clone(), limits::REQUEST_TIMEOUT))?;
                 question.set_all_offsets(Offset::End)?;
-                let high = shared.questions.offsets_for_times(question, limits::REQUEST_TIMEOUT)?;
+                let high = once_leaders_are_known(|| shared.questions.offsets_for_times(question.clone(), limits::REQUEST_TIMEOUT))?;
                 let mut ends = BTreeMap::new();
-                for (place, low) in offsets(&low)? {
+                for (place, low) in low {
                     ends.insert(place, (low, low));
                 }
-                for (place, high) in offsets(&high)? {
+                for (place, high) in high {
                     ends.entry(place).and_modify(|ends: &mut (i64, i64)| ends.1 = high);
                 }
                 Ok(ends)
@@ -335,6 +335,24 @@ pub fn list<C: rdkafka::ClientContext>(
     let metadata = client.fetch_metadata(None, within)?;
     let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__") && topic.error().is_none());
     Ok(topics.map(|topic| (topic.name().to_owned(), i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX))).collect())
+}
+
+/// Asks again while a topic is so new, or its leader has just moved so, that the broker asked is not yet its leader.
+fn once_leaders_are_known(
+    ask: impl Fn() -> Result<TopicPartitionList, rdkafka::error::KafkaError>,
+) -> Result<Vec<((String, i32), i64)>, rdkafka::error::KafkaError> {
+    let patience = Instant::now() + limits::REQUEST_TIMEOUT;
+    loop {
+        let answer = ask().and_then(|list| offsets(&list));
+        match answer.as_ref().err().and_then(rdkafka::error::KafkaError::rdkafka_error_code) {
+            Some(
+                RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::UnknownTopicOrPartition,
+            ) if Instant::now() < patience => std::thread::sleep(Duration::from_millis(50)),
+            _ => return answer,
+        }
+    }
 }
 
 fn offsets(list: &TopicPartitionList) -> Result<Vec<((String, i32), i64)>, rdkafka::error::KafkaError> {
