@@ -261,8 +261,8 @@ pub struct AlertTransition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// What changed: `raised`, `upgraded`, `downgraded`, `updated`, `renewed`, `acknowledged`, `assigned`, `commented`,
-    /// `judged`, `flapping`, `unknown`, `restored`, `cleared` (by measurement), `closed` (by a person), or of the warning
-    /// of the public `warning_drafted`, `warning_approved`, `warning_published`, `warning_cancelled`, `warning_expired`.
+    /// `judged`, `flapping`, `unknown`, `restored`, `cleared` (by measurement), `closed` (by a person), `came_true` or
+    /// `did_not_come` (the end of a forecast), or of the warning of the public `warning_drafted`, `warning_approved`, `warning_published`, `warning_cancelled`, `warning_expired`.
     pub change: String,
     /// Why, in one sentence.
     pub reason: String,
@@ -282,8 +282,11 @@ pub struct AlertTransition {
     /// What it turned out to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// Since when, in city time.
+    /// Since when, in city time; for a forecast, from when on it is expected.
     pub onset: DateTime<Utc>,
+    /// For a forecast that came true: seconds from its first warning until the condition was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead_s: Option<i64>,
     /// When this change happened, in city time.
     pub at: DateTime<Utc>,
     /// The incident that it belongs to.

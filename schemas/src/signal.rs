@@ -71,6 +71,8 @@ pub enum SignalKind {
     Surge,
     /// A station that should speak does not.
     NoSignal,
+    /// A measured value moves towards a threshold and will cross it when `expected` says, if it goes on as it does.
+    Trend,
 }
 
 /// What a signal says about its condition.
@@ -128,6 +130,9 @@ pub struct Signal {
     /// Longitude of the station.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lon: Option<MicroDeg>,
+    /// When the condition is expected to hold, for a trend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<DateTime<Utc>>,
     /// For how many seconds the condition has to hold before it is an alert; without it the scenario's setting decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_s: Option<u32>,

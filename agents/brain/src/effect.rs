@@ -148,21 +148,37 @@ impl GraphChange {
     }
 }
 
-/// An incident began, grew, became worse or ended.
+/// An incident began, grew, became worse, fell apart or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentChange {
     /// Id of this change, made from (sequence, ordinal).
     pub id: String,
     /// The incident.
     pub incident: String,
-    /// `opened`, `joined`, `graded` (its level changed) or `closed`.
+    /// `opened`, `joined`, `left` (a member turned out to be none), `merged` (another incident went into it), `split` (it
+    /// came out of another), `graded` (its level changed), `expected` (what may follow changed) or `closed`.
     pub change: String,
-    /// The case or alert that opened it, joined it or made it worse.
+    /// The case or alert that opened it, joined it, left it or made it worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
+    /// The event type of the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// How the member belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relation: Option<Relation>,
+    /// How likely the chain between them is, in thousandths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permille: Option<u32>,
+    /// The chain between them, from cause to effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// The other incident of a merge or a split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
     /// The scenario or category that it began with.
     pub scenario: String,
-    /// The worst level of its alerts so far, 4 when it has none.
+    /// How grave it is, from 1 (Ⅰ) to 4 (Ⅳ): the worst level of its alerts and of its scenarios' rules.
     pub level: u8,
     /// How many alerts it holds.
     pub alerts: u64,
@@ -172,10 +188,61 @@ pub struct IncidentChange {
     pub first: DateTime<Utc>,
     /// Its latest event, in city time.
     pub last: DateTime<Utc>,
-    /// Why the member belongs to it.
+    /// Why.
     pub reason: String,
+    /// Incidents that were considered for the member and rejected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub considered: Vec<Considered>,
+    /// What may follow now, the likeliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<Expected>,
     /// The records that this change rests on.
     pub evidence: Vec<Position>,
+}
+
+/// How something belongs to an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// The same event goes on.
+    GoesOn,
+    /// Something in it leads to this.
+    ComesOf,
+    /// This leads to something in it, and was seen later.
+    Explains,
+    /// Something that nobody has seen would explain both.
+    SharesCause,
+    /// The same kind of matter at the same place.
+    SamePlace,
+    /// It is one of the records that an alert of it rests on.
+    Evidence,
+}
+
+/// An incident that was considered for something new, and rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Considered {
+    /// The incident.
+    pub incident: String,
+    /// Why it was rejected.
+    pub reason: String,
+}
+
+/// What may follow in an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// The event type.
+    pub event: String,
+    /// How likely, in thousandths.
+    pub permille: u32,
+    /// The earliest moment, in city time.
+    pub from: DateTime<Utc>,
+    /// The latest moment.
+    pub until: DateTime<Utc>,
+    /// The district from which it would come; none when it is all over the city.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub district: Option<String>,
+    /// How far from there: a number of metres, `district` or `city`.
+    pub reach: String,
 }
 
 /// A moment that the brain wants to be told of.

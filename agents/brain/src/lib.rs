@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use alerts::exercise::Exercise;
 pub use alerts::warning::PublicWarning;
 pub use chain::Chain;
-pub use effect::{Decision, Dispatch, Effect, GraphChange, IncidentChange, SOURCE, WakeAt, effect_event, effects_bytes};
+pub use effect::{Considered, Decision, Dispatch, Effect, Expected, GraphChange, IncidentChange, Relation, SOURCE, WakeAt, effect_event, effects_bytes};
 pub use notify::{Group, Silence};
 pub use state::{Alert, Case, Counts, Incident};
 
