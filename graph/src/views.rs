@@ -17,6 +17,19 @@ pub struct View {
 
 type Row = Vec<Option<String>>;
 
+impl View {
+    /// As CSV with a header line. Everything is quoted, so that no line looks like a comment; no value is an empty one.
+    pub fn to_csv(&self) -> String {
+        let line = |values: &mut dyn Iterator<Item = &str>| {
+            let quoted: Vec<String> = values.map(|value| format!("\"{}\"", value.replace('"', "\"\""))).collect();
+            quoted.join(",") + "\n"
+        };
+        let mut text = line(&mut self.columns.iter().copied());
+        self.rows.iter().for_each(|row| text.push_str(&line(&mut row.iter().map(|value| value.as_deref().unwrap_or_default()))));
+        text
+    }
+}
+
 impl Graph {
     /// One of the [`VIEWS`].
     ///
@@ -140,5 +153,12 @@ mod tests {
             assert!(stands || !somebody, "{} is owed by {owed}", category.id);
         }
         assert_eq!(graph.view("roads"), None);
+    }
+
+    #[test]
+    fn a_view_as_csv() {
+        let row = vec![Some("#1".to_owned()), None, Some("a \"b\", c".to_owned())];
+        let view = View { columns: vec!["unit", "superior", "name"], rows: vec![row] };
+        assert_eq!(view.to_csv(), "\"unit\",\"superior\",\"name\"\n\"#1\",\"\",\"a \"\"b\"\", c\"\n");
     }
 }
