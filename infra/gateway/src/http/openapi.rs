@@ -45,6 +45,31 @@ fn openapi() -> Value {
             "summary": "Mode, exercises, silences, groups of alerts, notifications of each unit / 模式、演练、静默、预警分组、各单位通知数",
             "responses": { "200": { "description": "{mode, exercises, silences, groups, load}" }, "503": problem("Not available") },
         } },
+        "/v1/graph": {
+            "get": { "summary": "The live graph: version, elements, packs / 当前图谱概况", "responses": { "200": { "description": "{version, elements, packs}" }, "503": problem("Not available") } },
+            "post": {
+                "summary": "Change the live graph, all or nothing / 变更图谱",
+                "description": "Becomes one record of the journal. The order of the changes does not matter; an element without `pack` stays with the pack that brought it.",
+                "requestBody": { "required": true, "content": { "application/json": { "schema": { "type": "object", "required": ["actor", "reason"], "additionalProperties": false, "properties": {
+                    "actor": { "type": "string", "minLength": 1 }, "reason": { "type": "string", "minLength": 1 },
+                    "version": { "type": "string", "description": "The version that was looked at; with another one: 409" },
+                    "dry_run": { "type": "boolean", "description": "Only say what would change" },
+                    "remove_pack": { "type": "string", "description": "A pack that goes, before the changes" },
+                    "changes": { "type": "array", "items": { "oneOf": [
+                        { "type": "object", "required": ["put"], "properties": { "put": { "type": "object", "required": ["element"], "properties": { "pack": { "type": "string" }, "element": { "type": "object" } } } } },
+                        { "type": "object", "required": ["remove"], "properties": { "remove": { "type": "string", "description": "KIND/ID" } } },
+                    ] } } } } } } },
+                "responses": {
+                    "200": { "description": "{from, version, changes: [{key, change}], dry_run, position, cursor}; without a difference there is no position" },
+                    "400": problem("Not understood"), "409": problem("The graph has another version"),
+                    "422": problem("Does not fit the graph: `problems` lists {key, problem}"), "503": problem("Not available") },
+            },
+        },
+        "/v1/graph/{view}": { "get": {
+            "summary": "A table of the live graph, as jobs look it up / 图谱视图",
+            "parameters": [{ "name": "view", "in": "path", "required": true, "schema": { "enum": ["assets", "categories", "chains", "duties", "places", "thresholds", "units"] } }],
+            "responses": { "200": { "description": "{version, columns, rows}" }, "404": problem("No such view"), "503": problem("Not available") },
+        } },
         "/v1/jobs": { "get": {
             "summary": "Streaming jobs with state, lag and figures of each step / 流式作业及其指标",
             "responses": { "200": { "description": "{items}" } },
