@@ -126,7 +126,7 @@ mod tests {
 units:
   - { id: hall, level: city, name: { zh: 市府, en: Town hall } }
 categories:
-  - { id: other, name: { zh: 其他, en: Other }, major: 综合, urgency: 4, hours: 72 }
+  - { id: other, name: { zh: 其他, en: Other }, major: 综合, urgency: 4, deadline_hours: 72 }
 ";
     const LAMPS: &str = "  - { id: lamps, level: city, name: { zh: 灯, en: Lamps } }\n";
 
