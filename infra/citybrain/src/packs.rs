@@ -88,6 +88,18 @@ impl PackFolder {
             None => forget(&target),
         }
     }
+
+    /// Takes out of the home what [`PackFolder::keep`] put there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn leave(&self, home: &Home) -> Result<()> {
+        let target = folder_in(home, &self.pack.id);
+        match &self.folder {
+            Some(folder) if !same(folder, &target) => forget(&target),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// The packs whose folders are in the home.
