@@ -357,7 +357,7 @@ THRESHOLD = """thresholds:
 PACK = {
     "pack.yaml": "id: lifts\nname: { zh: 电梯困人, en: Lifts }\nabout: { zh: 电梯停运。, en: Lifts that stop. }\n",
     "graph.yaml": """events:
-  - { id: lift_stop, name: { zh: 电梯停运, en: Lift stops }, major: 公共安全, hazard: Safety, categories: [other] }
+  - { id: lift_stop, name: { zh: 电梯停运, en: Lift stops }, major: 公共安全, hazard: lift, categories: [other] }
 scenarios:
   - { id: lifts, name: { zh: 电梯困人, en: Lifts }, unit: emergency, plan: plan-lifts, events: [lift_stop], categories: [], grades: [{ level: 3, reports: 1 }] }
 thresholds:
