@@ -39,7 +39,8 @@ impl CityFiles {
     pub fn graph(&self, live: &Graph) -> Result<Graph> {
         let mut graph = self.files.graph().context("the graph's files are wrong")?;
         if live.is_empty() {
-            for pack in if self.shipped { Pack::builtin() } else { Vec::new() } {
+            let packs = if self.shipped { Pack::builtin() } else { Vec::new() };
+            for pack in packs {
                 pack.install(&mut graph).with_context(|| format!("the pack {} does not fit the city's files", pack.id))?;
             }
             return Ok(graph);

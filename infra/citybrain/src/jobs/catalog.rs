@@ -294,6 +294,10 @@ impl Wish {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use graph::{Graph, Pack};
+
     use super::*;
 
     const COUNT: &str = "CREATE TABLE r (station TEXT, ts TIMESTAMP METADATA FROM 'ce_time', WATERMARK FOR ts AS ts)
@@ -318,6 +322,36 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let back = catalog.look().unwrap();
         assert_eq!(back["alarms"].job.as_ref().unwrap().digest(), shipped["alarms"].job.as_ref().unwrap().digest());
+    }
+
+    #[test]
+    fn jobs_follow_the_graph() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path()).unwrap();
+        let graph = Arc::new(Mutex::new(Graph::builtin()));
+        let mut catalog = Catalog::over(&home, CityGraph::Told(graph.clone()));
+        let digest = |jobs: &BTreeMap<String, Entry>, name: &str| jobs[name].job.as_ref().unwrap().digest();
+        let began = catalog.look().unwrap();
+        assert_eq!(began["gas_overdue"].pack.as_deref(), Some("gas_explosion"));
+
+        graph.lock().unwrap().remove_pack("gas_explosion").unwrap();
+        let without = catalog.look().unwrap();
+        assert!(!without.contains_key("gas_overdue"), "its pack is gone");
+        assert_ne!(digest(&without, "alarms"), digest(&began, "alarms"), "so are its thresholds");
+        assert_eq!(without["precursors"].edition, began["precursors"].edition, "what looks nothing up there is as it was");
+        let pack = Pack::builtin().into_iter().find(|pack| pack.id == "gas_explosion").unwrap();
+        pack.install(&mut graph.lock().unwrap()).unwrap();
+        let back = catalog.look().unwrap();
+        assert_eq!((digest(&back, "alarms"), digest(&back, "gas_overdue")), (digest(&began, "alarms"), digest(&began, "gas_overdue")));
+
+        // A pack of the city's own brings its own jobs, and no others.
+        let jobs = home.dir("packs").join("gas_explosion").join("jobs");
+        std::fs::create_dir_all(&jobs).unwrap();
+        std::fs::write(jobs.join("gas_count.sql"), COUNT).unwrap();
+        let own = catalog.look().unwrap();
+        assert!(own["gas_count"].from_file && own["gas_count"].pack.as_deref() == Some("gas_explosion") && !own.contains_key("gas_overdue"));
+        graph.lock().unwrap().remove_pack("gas_explosion").unwrap();
+        assert!(!catalog.look().unwrap().contains_key("gas_count"), "a folder without its elements does nothing");
     }
 
     #[test]
