@@ -476,6 +476,22 @@ def live_graph(root):
         result = brain.call("graph", "apply", "--remove", "unit/lamps")
         check("and can be taken out again", result.returncode == 0 and graph() == began, result.stderr)
         check("a city without the pack had another version", without["version"] != began["version"])
+
+        answers = []
+
+        def race(number):
+            unit = {"unit": {"id": f"racer-{number}", "level": "city", "name": {"zh": "甲", "en": "Racer"}}}
+            body = {"actor": "王", "reason": "race", "version": began["version"], "changes": [{"put": {"element": unit}}]}
+            answers.append((brain.post(json.dumps(body).encode(), "application/json", "/v1/graph")[0], number))
+        racers = [threading.Thread(target=race, args=(number,)) for number in range(8)]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join()
+        won = [number for status, number in answers if status == 200]
+        check("of changes that rest on one version one is made, the others are 409", sorted(status for status, _ in answers) == [200] + [409] * 7, str(answers))
+        result = brain.call("graph", "apply", "--remove", *[f"unit/racer-{number}" for number in won])
+        check("and nothing of the others was made", result.returncode == 0 and graph() == began, result.stderr)
     finally:
         brain.stop()
     replay = brain.call("replay", "--json")
