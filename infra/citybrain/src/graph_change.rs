@@ -122,7 +122,7 @@ fn check_jobs(home: &Home, it: &PackFolder) -> Result<()> {
     let known = Catalog::new(home).look()?;
     for path in packs::job_files(&folder.join("jobs"))? {
         let job = jobs::load(&path, home.root())?;
-        if known.get(job.name()).is_some_and(|entry| entry.pack.as_deref() != Some(&it.pack.id)) {
+        if known.get(job.name()).is_some_and(|entry| entry.pack.as_deref() != Some(it.pack.id.as_str())) {
             bail!("{}: there is a job {} already: give this one another name", path.display(), job.name());
         }
     }

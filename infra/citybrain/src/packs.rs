@@ -18,6 +18,9 @@ use pipelines::{BuiltinJob, builtin_jobs};
 
 use crate::home::Home;
 
+/// Begins the name of a folder that is being copied; no id begins so.
+const UNDER_WAY: &str = "~";
+
 /// A pack with what lies beside its part of the graph.
 pub struct PackFolder {
     /// What the graph takes in.
@@ -79,7 +82,7 @@ impl PackFolder {
         match &self.folder {
             Some(folder) if same(folder, &target) => Ok(()),
             Some(folder) => {
-                let temporary = target.with_extension("new");
+                let temporary = home.dir("packs").join(format!("{UNDER_WAY}{}", self.pack.id));
                 forget(&temporary)?;
                 copy(folder, &temporary)?;
                 forget(&target)?;
@@ -108,7 +111,8 @@ impl PackFolder {
 /// What is wrong with one of them.
 pub fn kept(home: &Home) -> Result<Vec<PackFolder>> {
     let Ok(entries) = std::fs::read_dir(home.dir("packs")) else { return Ok(Vec::new()) };
-    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir() && path.extension().is_none()).collect();
+    let done = |path: &PathBuf| path.is_dir() && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNDER_WAY));
+    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(done).collect();
     folders.sort();
     folders.iter().map(|folder| PackFolder::read(folder)).collect()
 }
