@@ -350,6 +350,154 @@ def alerts(root):
         brain.stop()
 
 
+THRESHOLD = """thresholds:
+  # Two centimetres of water are enough.
+  - { id: underpass_water, scenario: urban_flooding, property: water_level, unit: m, side: above, red: 0.02, clear: 0.01 }
+"""
+PACK = {
+    "pack.yaml": "id: lifts\nname: { zh: 电梯困人, en: Lifts }\nabout: { zh: 电梯停运。, en: Lifts that stop. }\n",
+    "graph.yaml": """events:
+  - { id: lift_stop, name: { zh: 电梯停运, en: Lift stops }, major: 公共安全, hazard: lift, categories: [other] }
+scenarios:
+  - { id: lifts, name: { zh: 电梯困人, en: Lifts }, unit: emergency, plan: plan-lifts, events: [lift_stop], categories: [], grades: [{ level: 3, reports: 1 }] }
+thresholds:
+  - { id: lift_stands, scenario: lifts, property: lift_minutes, unit: min, side: above, red: 30, blue: 5, clear: 1 }
+plans:
+  - { id: plan-lifts, name: { zh: 电梯困人预案, en: Lift plan }, tasks: [{ level: city, unit: emergency, task: { zh: 救援, en: Free people }, within_minutes: 30 }] }
+""",
+    "script.yaml": "# Cases for evaluation.\n",
+    "jobs/lift_places.csv": "station,house\nlift-1,Tower One\n",
+    "jobs/lift_stops.sql": """-- Writes down each long stop, so that somebody looks at the lift.
+CREATE TABLE readings (station TEXT, property TEXT, result DOUBLE, ts TIMESTAMP METADATA FROM 'ce_time')
+WITH (connector = 'kafka', topic = 'raw.sensor', 'event.type' = 'io.citybrain.sensor.observation.v1');
+CREATE TABLE places (station TEXT, house TEXT) WITH (connector = 'filesystem', type = 'lookup', path = 'lift_places.csv');
+CREATE TABLE rules (property TEXT, blue DOUBLE) WITH (connector = 'graph', type = 'lookup', path = 'thresholds');
+CREATE TABLE out WITH (connector = 'delta', path = 'gold.lift_stop');
+INSERT INTO out SELECT p.house, r.result FROM readings r JOIN places p ON r.station = p.station JOIN rules t ON r.property = t.property WHERE r.result >= t.blue
+""",
+}
+
+
+def live_graph(root):
+    """The graph of a running brain: thresholds and packs come, change and go without a restart, and leave no trace."""
+    brain = Brain(root)
+
+    def graph():
+        return json.loads(brain.get("/v1/graph"))
+
+    def alerts_of(station):
+        items = json.loads(brain.get("/v1/alerts?limit=1000"))["items"]
+        return [item for item in items if item["originator"] == station]
+
+    def measure(station, prop, unit, value, number):
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        event = {"specversion": "1.0", "id": f"{station}-{number}", "source": "acceptance/gauges", "type": "io.citybrain.sensor.observation.v1", "time": now,
+                 "data": {"datastream": f"{station}/{prop}", "result": value, "unit": unit, "property": prop, "station": station, "district": "d02"}}
+        status, body = brain.post(json.dumps(event).encode(), "application/cloudevents+json")
+        assert status == 202, body[:300]
+
+    threshold = put(os.path.join(root, "threshold.yaml"), THRESHOLD)
+    wrong = put(os.path.join(root, "wrong.yaml"), THRESHOLD.replace("scenario: urban_flooding", "scenario: nowhere"))
+    result = brain.call("graph", "apply", threshold)
+    check("graph apply without a running brain says what to do", result.returncode == 1 and "citybrain run" in result.stderr, result.stderr)
+    brain.start()
+    try:
+        began = graph()
+        measure("g-1", "water_level", "m", 0.05, 1)
+        dry = brain.call("graph", "apply", threshold, "--dry-run")
+        check("a dry run prints the difference", dry.returncode == 0 and dry.stdout == "~ threshold/underpass_water\n" and graph() == began, dry.stdout + dry.stderr)
+        result = brain.call("graph", "apply", wrong)
+        check("a wrong file is refused with file and line, and nothing has changed",
+              result.returncode == 1 and f"{wrong}:3: no scenario is called `nowhere`" in result.stderr and graph() == began, result.stdout + result.stderr)
+        result = brain.call("graph", "apply", threshold, "--expect", "0" * 32)
+        check("another version than the expected one is refused", result.returncode == 1 and began["version"] in result.stderr and graph() == began, result.stderr)
+        status, answer = brain.post(json.dumps({"actor": "王", "reason": "test", "version": "0" * 32, "changes": []}).encode(), "application/json", "/v1/graph")
+        check("over HTTP it is 409 with the version", status == 409 and json.loads(answer)["version"] == began["version"], f"{status} {answer[:300]}")
+        check("five centimetres raise nothing", not alerts_of("g-1"))
+        result = brain.call("graph", "apply", threshold, "--reason", "a dry summer", "--json")
+        applied = json.loads(result.stdout) if result.returncode == 0 else {}
+        check("a threshold is changed", applied.get("version") == graph()["version"] != began["version"], result.stderr)
+        again = brain.call("graph", "apply", threshold, "--json")
+        check("the same again changes nothing", again.returncode == 0 and json.loads(again.stdout)["changes"] == [] and graph()["version"] == applied.get("version"), again.stdout)
+        changed = wait_for(lambda: brain.sql("SELECT key, pack, reason, graph_version FROM silver.graph_change WHERE reason = 'a dry summer'"))
+        check("the change is a row with its reason", changed == [{"key": "threshold/underpass_water", "pack": "urban_flooding", "reason": "a dry summer", "graph_version": applied.get("version")}], str(changed))
+        numbers = iter(range(2, 1000))
+
+        def raised():
+            measure("g-1", "water_level", "m", 0.05, next(numbers))
+            return alerts_of("g-1")
+        check("and now they raise an alert, without a restart", bool(wait_for(raised)))
+
+        before = graph()
+        result = brain.call("graph", "pack", "remove", "urban_flooding", "--reason", "test")
+        check("a pack is removed", result.returncode == 0 and "urban_flooding" not in graph()["packs"], result.stdout[-300:] + result.stderr)
+        check("its job stops, others run", job(brain, "precursors") is None and job(brain, "thresholds")["state"] == "running", str(job(brain, "precursors")))
+        without = graph()
+        result = brain.call("graph", "pack", "install", "urban_flooding")
+        check("it is installed as it ships", result.returncode == 0 and graph() == began, result.stdout[-300:] + result.stderr + f" {before} {graph()}")
+        check("and its job runs again", job(brain, "precursors")["state"] == "running", str(job(brain, "precursors")))
+
+        folder = os.path.join(root, "lifts")
+        os.makedirs(os.path.join(folder, "jobs"))
+        for name, text in PACK.items():
+            put(os.path.join(folder, name), text)
+        with_typo = os.path.join(root, "typo")
+        shutil.copytree(folder, with_typo)
+        put(os.path.join(with_typo, "graph.yaml"), PACK["graph.yaml"].replace("unit: emergency, plan", "unit: nobody, plan"))
+        result = brain.call("graph", "pack", "install", with_typo)
+        check("a pack that does not fit is refused with file and line", result.returncode == 1 and f"{with_typo}/graph.yaml:4: no unit is called `nobody`" in result.stderr and graph() == began, result.stderr)
+        result = brain.call("graph", "pack", "install", folder)
+        check("a folder is a pack", result.returncode == 0 and graph()["packs"].get("lifts") == 4, result.stdout + result.stderr)
+        listed = {item["id"]: item for item in json.loads(brain.call("graph", "pack", "list", "--json").stdout)}
+        check("packs are listed with all that they bring", listed["lifts"]["installed"] and listed["lifts"]["jobs"] == ["lift_stops"] and listed["lifts"]["script"] and len(listed) == 10, str(listed.get("lifts")))
+        measure("lift-1", "lift_minutes", "min", 45, 1)
+        check("its threshold raises its alert", bool(wait_for(lambda: alerts_of("lift-1"))), brain.get("/v1/alerts").decode()[:300])
+        stops = wait_for(lambda: "lift_stop" in brain.call("sql", "SELECT table_name FROM information_schema.tables", "--format", "csv").stdout and brain.sql("SELECT house, result FROM gold.lift_stop"))
+        check("its job writes its table", stops == [{"house": "Tower One", "result": 45.0}], str(stops))
+
+        installed = graph()
+        brain.stop(signal.SIGKILL)
+        brain.start()
+        check("after kill -9 graph and jobs are as before", graph() == installed and bool(job_is(brain, "lift_stops", lambda item: item["state"] == "running")), str(graph()))
+        check("Ctrl-C stops cleanly", brain.stop() == 0)
+        brain.start()
+        check("and after a restart", graph() == installed, str(graph()))
+        result = brain.call("graph", "pack", "remove", "lifts")
+        check("removing the pack restores the exact version", result.returncode == 0 and graph() == began, result.stderr)
+        check("its job is gone, its table stays", job(brain, "lift_stops") is None and len(brain.sql("SELECT house FROM gold.lift_stop")) == 1)
+        brain.stop(signal.SIGKILL)
+        brain.start()
+        check("after kill -9 it stays removed", graph() == began and job(brain, "lift_stops") is None, str(graph()))
+        result = brain.call("graph", "apply", put(os.path.join(root, "unit.yaml"), "units:\n  - { id: lamps, level: city, name: { zh: 灯, en: Lamps } }\n"))
+        own = graph()
+        brain.stop()
+        brain.start()
+        check("what people add outlives a restart", result.returncode == 0 and graph() == own != began, result.stderr)
+        result = brain.call("graph", "apply", "--remove", "unit/lamps")
+        check("and can be taken out again", result.returncode == 0 and graph() == began, result.stderr)
+        check("a city without the pack had another version", without["version"] != began["version"])
+
+        answers = []
+
+        def race(number):
+            unit = {"unit": {"id": f"racer-{number}", "level": "city", "name": {"zh": "甲", "en": "Racer"}}}
+            body = {"actor": "王", "reason": "race", "version": began["version"], "changes": [{"put": {"element": unit}}]}
+            answers.append((brain.post(json.dumps(body).encode(), "application/json", "/v1/graph")[0], number))
+        racers = [threading.Thread(target=race, args=(number,)) for number in range(8)]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join()
+        won = [number for status, number in answers if status == 200]
+        check("of changes that rest on one version one is made, the others are 409", sorted(status for status, _ in answers) == [200] + [409] * 7, str(answers))
+        result = brain.call("graph", "apply", "--remove", *[f"unit/racer-{number}" for number in won])
+        check("and nothing of the others was made", result.returncode == 0 and graph() == began, result.stderr)
+    finally:
+        brain.stop()
+    replay = brain.call("replay", "--json")
+    check("replay with all these graphs proves the digest", replay.returncode == 0, replay.stdout[-400:] + replay.stderr[-400:])
+
+
 def doors_open(root):
     """The doors of other standards: Open311, SensorThings, MQTT, and the device registry."""
     brain = Brain(root)
@@ -1022,7 +1170,7 @@ def share(brain, servers, where, root, put_in):
             process.kill()
 
 
-PARTS = (("demo", demo), ("jobs", jobs), ("shared", shared), ("doors", doors), ("doors_open", doors_open), ("alerts", alerts), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
+PARTS = (("demo", demo), ("jobs", jobs), ("shared", shared), ("doors", doors), ("doors_open", doors_open), ("alerts", alerts), ("live_graph", live_graph), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
 
 
 def main():

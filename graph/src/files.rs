@@ -209,6 +209,11 @@ impl Files {
         change::in_building_order(entries).into_iter().map(|entry| Change::Put(Box::new(entry))).collect()
     }
 
+    /// Where an element stands: its file and line.
+    pub fn stands(&self, key: &Key) -> Option<(&str, usize)> {
+        self.entries.get(key).map(|(_, file, line)| (file.as_str(), *line))
+    }
+
     /// How many elements there are.
     pub fn len(&self) -> usize {
         self.entries.len()

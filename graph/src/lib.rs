@@ -5,13 +5,14 @@
 //! its superiors, with resources and plans. Below both lie the city's places and assets.
 //!
 //! The graph is the fold of [`Change`]s, one for each [`Element`] that was put or removed, so it is known as it was at any
-//! moment, and what was changed can be taken back ([`Graph::apply`]). People write elements down in YAML files
-//! ([`Files`]); what belongs to one kind of danger travels as a [`Pack`]. Questions are answered with the path that says why
+//! moment, and what was changed can be taken back ([`Graph::apply`]); what people ask for at once is done at once
+//! ([`Graph::amend`]). People write elements down in YAML files ([`Files`]); what belongs to one kind of danger travels as a [`Pack`]. Questions are answered with the path that says why
 //! (`duty`, `chain`, `reach`, `path`).
 //!
 //! It knows nothing of files, clocks or the log: text and changes in, answers out, and the indices of petgraph never leave.
 
 pub mod alerting;
+mod amend;
 pub mod calendar;
 pub mod case_rules;
 mod chain;
@@ -46,7 +47,7 @@ pub use element::{
 };
 pub use files::{Files, GraphError};
 pub use geo::metres;
-pub use pack::{BUILTIN_PACKS, Pack, PackError};
+pub use pack::{BUILTIN_PACKS, BuiltinPack, Pack, PackError};
 pub use path::Step;
 pub use place::Here;
 pub use reach::{Downstream, Reaching};

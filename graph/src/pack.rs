@@ -1,8 +1,9 @@
 //! Packs: what one kind of danger brings along, to be installed and removed as a whole.
 //!
 //! A pack is a folder: `pack.yaml` says what it is, `graph.yaml` is its part of the graph (scenario, chains, thresholds,
-//! resources, plan), and beside them may lie jobs (`*.sql`) and scripts for evaluation (`cases/*.yaml`). Installing
-//! refuses what is there already, and removing takes out exactly what came: the graph is then equal to the one before.
+//! resources, plan), and beside them may lie jobs (`jobs/*.sql`, which the shell runs while the pack is installed) and cases
+//! for evaluation (`script.yaml`). Installing refuses what is there already, and removing takes out exactly what came: the
+//! graph is then equal to the one before.
 
 use serde::{Deserialize, Serialize};
 
@@ -61,17 +62,41 @@ pub enum PackError {
     },
 }
 
-/// The packs that ship with the program: (id, manifest, graph).
-pub const BUILTIN_PACKS: [(&str, &str, &str); 9] = [
-    ("bridge", include_str!("../packs/bridge/pack.yaml"), include_str!("../packs/bridge/graph.yaml")),
-    ("crowd", include_str!("../packs/crowd/pack.yaml"), include_str!("../packs/crowd/graph.yaml")),
-    ("forest_fire", include_str!("../packs/forest_fire/pack.yaml"), include_str!("../packs/forest_fire/graph.yaml")),
-    ("garbage", include_str!("../packs/garbage/pack.yaml"), include_str!("../packs/garbage/graph.yaml")),
-    ("gas_explosion", include_str!("../packs/gas_explosion/pack.yaml"), include_str!("../packs/gas_explosion/graph.yaml")),
-    ("power_lighting", include_str!("../packs/power_lighting/pack.yaml"), include_str!("../packs/power_lighting/graph.yaml")),
-    ("road_collapse", include_str!("../packs/road_collapse/pack.yaml"), include_str!("../packs/road_collapse/graph.yaml")),
-    ("urban_flooding", include_str!("../packs/urban_flooding/pack.yaml"), include_str!("../packs/urban_flooding/graph.yaml")),
-    ("water_main_burst", include_str!("../packs/water_main_burst/pack.yaml"), include_str!("../packs/water_main_burst/graph.yaml")),
+/// The texts of a pack that ships with the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuiltinPack {
+    /// Its id: the name of its folder.
+    pub id: &'static str,
+    /// `pack.yaml`.
+    pub manifest: &'static str,
+    /// `graph.yaml`.
+    pub graph: &'static str,
+    /// `script.yaml`: its cases for evaluation, which are read by whoever evaluates.
+    pub script: Option<&'static str>,
+}
+
+macro_rules! pack {
+    ($id:literal) => {
+        BuiltinPack {
+            id: $id,
+            manifest: include_str!(concat!("../packs/", $id, "/pack.yaml")),
+            graph: include_str!(concat!("../packs/", $id, "/graph.yaml")),
+            script: None,
+        }
+    };
+}
+
+/// The packs that ship with the program, in the order of their ids.
+pub const BUILTIN_PACKS: [BuiltinPack; 9] = [
+    pack!("bridge"),
+    pack!("crowd"),
+    pack!("forest_fire"),
+    pack!("garbage"),
+    pack!("gas_explosion"),
+    pack!("power_lighting"),
+    pack!("road_collapse"),
+    pack!("urban_flooding"),
+    pack!("water_main_burst"),
 ];
 
 impl Pack {
@@ -93,8 +118,18 @@ impl Pack {
 
     /// The packs that ship with the program, in the order of their ids.
     pub fn builtin() -> Vec<Self> {
-        let read = |(id, manifest, graph): (&str, &str, &str)| Self::read(id, manifest, graph).expect("the shipped packs are checked by the tests");
+        let read = |pack: BuiltinPack| Self::read(pack.id, pack.manifest, pack.graph).expect("the shipped packs are checked by the tests");
         BUILTIN_PACKS.into_iter().map(read).collect()
+    }
+
+    /// The changes that put it into a graph without it, in an order in which each is allowed.
+    pub fn changes(&self) -> Vec<Change> {
+        self.files.changes(Some(&self.id))
+    }
+
+    /// Where one of its elements stands: its file and line.
+    pub fn stands(&self, key: &Key) -> Option<(&str, usize)> {
+        self.files.stands(key)
     }
 
     /// How many elements it brings.
@@ -115,7 +150,7 @@ impl Pack {
         if graph.has_pack(&self.id) {
             return Err(PackError::Installed(self.id.clone()));
         }
-        let changes = self.files.changes(Some(&self.id));
+        let changes = self.changes();
         let there: Vec<Key> = changes.iter().map(Change::key).filter(|key| graph.get(key).is_some()).collect();
         if !there.is_empty() {
             return Err(PackError::There { pack: self.id.clone(), keys: there });

@@ -1,5 +1,7 @@
 //! The graph as tables, for whoever joins streams with it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::element::{Element, Kind, Level, Side};
 use crate::{Deadline, Duty, Graph, Threshold};
 
@@ -7,15 +9,28 @@ use crate::{Deadline, Duty, Graph, Threshold};
 pub const VIEWS: [&str; 7] = ["assets", "categories", "chains", "duties", "places", "thresholds", "units"];
 
 /// A table of the graph: its columns, and its rows in an order that follows from what they say. No value means none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// The columns.
-    pub columns: Vec<&'static str>,
+    pub columns: Vec<String>,
     /// The rows, with a value for each column.
     pub rows: Vec<Vec<Option<String>>>,
 }
 
 type Row = Vec<Option<String>>;
+
+impl View {
+    /// As CSV with a header line. Everything is quoted, so that no line looks like a comment; no value is an empty one.
+    pub fn to_csv(&self) -> String {
+        let line = |values: &mut dyn Iterator<Item = &str>| {
+            let quoted: Vec<String> = values.map(|value| format!("\"{}\"", value.replace('"', "\"\""))).collect();
+            quoted.join(",") + "\n"
+        };
+        let mut text = line(&mut self.columns.iter().map(String::as_str));
+        self.rows.iter().for_each(|row| text.push_str(&line(&mut row.iter().map(|value| value.as_deref().unwrap_or_default()))));
+        text
+    }
+}
 
 impl Graph {
     /// One of the [`VIEWS`].
@@ -44,7 +59,7 @@ impl Graph {
         };
         let mut rows: Vec<Row> = self.of_kind(kind).filter_map(|element| row(self, element)).collect();
         rows.sort();
-        Some(View { columns, rows })
+        Some(View { columns: columns.into_iter().map(str::to_owned).collect(), rows })
     }
 }
 
@@ -140,5 +155,12 @@ mod tests {
             assert!(stands || !somebody, "{} is owed by {owed}", category.id);
         }
         assert_eq!(graph.view("roads"), None);
+    }
+
+    #[test]
+    fn a_view_as_csv() {
+        let row = vec![Some("#1".to_owned()), None, Some("a \"b\", c".to_owned())];
+        let view = View { columns: ["unit", "superior", "name"].map(str::to_owned).to_vec(), rows: vec![row] };
+        assert_eq!(view.to_csv(), "\"unit\",\"superior\",\"name\"\n\"#1\",\"\",\"a \"\"b\"\", c\"\n");
     }
 }

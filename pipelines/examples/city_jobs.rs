@@ -127,8 +127,10 @@ async fn main() -> Result<(), BoxError> {
     let folder = std::env::temp_dir().join(format!("citybrain-jobs-{}", std::process::id()));
     let now = DateTime::from_timestamp(START_S + DAY_S, 0).unwrap_or_default();
     let mut all = Duration::ZERO;
+    let graph = graph::Graph::builtin();
+    let views: Vec<_> = graph::VIEWS.iter().filter_map(|name| Some(((*name).to_owned(), graph.view(name)?.to_csv()))).collect();
     for builtin in builtin_jobs() {
-        let job = builtin.parse()?;
+        let job = builtin.parse_with(&views)?;
         let topics = job.topics().to_vec();
         let mut runner = Runner::open(job, &folder.join(builtin.name), RunnerConfig::default()).await?;
         let mut sink = Count::default();

@@ -1,6 +1,6 @@
 -- Raises a signal at once for each reading beyond the red threshold, so that danger to life does not wait for the end of its
--- minute. A city edits thresholds.csv, the same file as for `thresholds`, which also finds the milder levels and says when a
--- value has come back. The brain takes repeated signals of one condition as one alert.
+-- minute. The thresholds are those of the city's graph, as for `thresholds`, which also finds the milder levels and says when
+-- a value has come back. The brain takes repeated signals of one condition as one alert.
 
 CREATE TABLE readings (
     datastream TEXT,
@@ -32,10 +32,9 @@ CREATE TABLE thresholds (
     blue DOUBLE,
     clear DOUBLE
 ) WITH (
-    connector = 'filesystem',
+    connector = 'graph',
     type = 'lookup',
-    path = 'thresholds.csv',
-    format = 'csv'
+    path = 'thresholds'
 );
 
 CREATE TABLE signals (

@@ -1,6 +1,6 @@
 -- Raises a signal when a measured value crosses a threshold, and clears it when the value has come back, so that the brain
--- hears of changes and not of every reading. A city edits thresholds.csv. Between the lowest threshold and `clear` nothing
--- is said, so a value that trembles at a threshold raises one signal and not a hundred.
+-- hears of changes and not of every reading. The thresholds are those of the city's graph. Between the lowest one and `clear`
+-- nothing is said, so a value that trembles at a threshold raises one signal and not a hundred.
 
 CREATE TABLE readings (
     datastream TEXT,
@@ -33,10 +33,9 @@ CREATE TABLE thresholds (
     blue DOUBLE,
     clear DOUBLE
 ) WITH (
-    connector = 'filesystem',
+    connector = 'graph',
     type = 'lookup',
-    path = 'thresholds.csv',
-    format = 'csv'
+    path = 'thresholds'
 );
 
 CREATE TABLE signals (

@@ -12,7 +12,7 @@
 //! # async fn run(chunk: pipelines::Chunk, sink: &mut impl pipelines::Sink) -> Result<(), pipelines::RunError> {
 //! use pipelines::{Push, Runner, RunnerConfig, builtin_jobs};
 //!
-//! let job = builtin_jobs()[0].parse()?;
+//! let job = builtin_jobs().iter().find(|job| job.name == "sensor_1m").expect("it ships").parse()?;
 //! let mut runner = Runner::open(job, "state/sensor_1m".as_ref(), RunnerConfig::default()).await?;
 //! if let Push::Full(_later) = runner.push(chunk)? {
 //!     // Push it again after the next poll.

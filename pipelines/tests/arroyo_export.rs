@@ -82,7 +82,7 @@ fn told(result: &Result<ArroyoExport, String>) -> String {
 async fn jobs_that_ship() {
     let results: BTreeMap<&str, Result<ArroyoExport, String>> = builtin_jobs().iter().map(|job| (job.name, export(&shipped(job.name)))).collect();
     let said: Vec<String> = results.iter().map(|(name, result)| format!("{name}: {}", told(result))).collect();
-    let lookup = |job: &str, place: &str, table: &str| format!("{job}: {job}.sql:{place}: table {table} is a file that is looked up, and Arroyo looks things up in Redis only");
+    let lookup = |job: &str, place: &str, table: &str| format!("{job}: {job}.sql:{place}: table {table} is looked up, and Arroyo looks things up in Redis only");
     assert_eq!(said, [
         lookup("alarms", "37:5", "thresholds"),
         "deadline_risk: ok, 1 relays".to_owned(),

@@ -1,6 +1,8 @@
 //! The dialect: what is accepted, and what is said of what is not.
 
-use pipelines::{Job, Location, Target, builtin_jobs};
+mod common;
+
+use pipelines::{Job, Location, Target};
 
 const TABLES: &str = "CREATE TABLE readings (
     station TEXT, result DOUBLE, n INT,
@@ -236,7 +238,7 @@ fn sinks() {
 
 #[test]
 fn the_jobs_that_ship() {
-    let job = |name: &str| builtin_jobs().iter().find(|job| job.name == name).expect("it ships").parse().unwrap_or_else(|error| panic!("{error}"));
+    let job = common::builtin;
     let sensor_1m = job("sensor_1m");
     assert_eq!((sensor_1m.topics(), sensor_1m.event_types()), (&["raw.sensor".to_owned()][..], &["io.citybrain.sensor.observation.v1".to_owned()][..]));
     assert_eq!(*sensor_1m.target(), Target::Delta(Location::Lake { schema: "gold".to_owned(), table: "sensor_1m".to_owned() }));
@@ -246,7 +248,7 @@ fn the_jobs_that_ship() {
         "job      thresholds",
         "reads    raw.sensor: io.citybrain.sensor.observation.v1",
         "time     ts, watermark 30 s behind",
-        "lookup   thresholds.csv, 4 rows",
+        "lookup   thresholds, 11 rows",
         "step     tumble 1 min by coalesce(readings.station,readings.datastream), property, unit",
     ]);
     assert!(explained.contains("latch    changes of state by rule, station"), "{explained}");

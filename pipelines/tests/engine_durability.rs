@@ -95,7 +95,7 @@ const EDITED: &str = "rule,scenario,property,unit,side,red,orange,yellow,blue,cl
 
 fn thresholds(csv: &str) -> Job {
     let builtin = pipelines::builtin_jobs().iter().find(|job| job.name == "thresholds").unwrap();
-    Job::parse("thresholds", builtin.sql, &[("thresholds.csv", csv)]).unwrap()
+    Job::parse("thresholds", builtin.sql, &[("thresholds", csv)]).unwrap()
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Log, Memory, Record, TOPIC, at, config};
-use pipelines::{Job, Push, Runner, Splitter, Spread, builtin_jobs};
+use pipelines::{Job, Push, Runner, Splitter, Spread};
 use proptest::prelude::*;
 
 const TABLES: &str = "CREATE TABLE a (k TEXT, g TEXT, v DOUBLE, ts TIMESTAMP METADATA FROM 'ce_time', WATERMARK FOR ts AS ts - INTERVAL '20 seconds')
@@ -161,7 +161,7 @@ fn keys_are_found_where_all_steps_agree() {
 
 #[test]
 fn the_jobs_of_the_city_spread() {
-    let spread = |name: &str| builtin_jobs().iter().find(|job| job.name == name).unwrap().parse().unwrap().spread();
+    let spread = |name: &str| common::builtin(name).spread();
     let keys = |names: &[&str]| Spread::Keys(names.iter().map(|name| (*name).to_owned()).collect());
     assert_eq!(spread("alarms"), Spread::Rows);
     assert_eq!(spread("gas_overdue"), keys(&["household"]));

@@ -25,7 +25,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Our crates that only the tests of a crate may use as well.
-const TESTS_MAY_USE: [(&str, &[&str]); 2] = [("bus", &["broker"]), ("gateway", &["broker"])];
+const TESTS_MAY_USE: [(&str, &[&str]); 3] = [("bus", &["broker"]), ("gateway", &["broker"]), ("pipelines", &["graph"])];
 
 /// What a crate must not pull in, even through others.
 const MUST_NOT_PULL_IN: [(&str, &[&str]); 8] = [

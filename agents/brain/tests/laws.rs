@@ -2,7 +2,7 @@
 
 use brain::{Brain, Chain, Config, Effect, effect_event};
 use chrono::{DateTime, Utc};
-use graph::Graph;
+use graph::{Graph, Pack};
 use proptest::prelude::*;
 use schemas::Registry;
 use schemas::alert::{AlertState, Status};
@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 static GRAPH: LazyLock<Graph> = LazyLock::new(Graph::builtin);
+static PACKS: LazyLock<Vec<Pack>> = LazyLock::new(Pack::builtin);
 static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::builtin);
 
 /// Few values, so that records meet each other.
@@ -126,13 +127,14 @@ const ACTIONS: [Action; 32] = [
     Action::CancelWarning,
 ];
 
-/// A body, or the wish for a command on the n-th thing in state, or for the first timer.
+/// A body, or the wish for a command on the n-th thing in state, for the first timer, or for a pack to come or to go.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "a few hundred of them live at a time")]
 enum Wish {
     Body(Body),
     Command { action: Action, nth: usize, alert: bool, unit: Option<String>, due: Option<DateTime<Utc>> },
     Timer,
+    Pack(&'static str),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -154,6 +156,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         4 => signal().prop_map(Wish::Body),
         5 => command,
         3 => Just(Wish::Timer),
+        1 => prop::sample::select(vec!["urban_flooding", "gas_explosion", "road_collapse"]).prop_map(Wish::Pack),
         1 => rare.prop_map(Wish::Body),
     ]
 }
@@ -172,6 +175,13 @@ fn grant(brain: &Brain, wish: &Wish, time: Option<DateTime<Utc>>) -> JournalReco
             Some((due, timer)) => (Body::TimerFired(TimerFired { timer: timer.to_owned(), due }), false),
             None => (Body::Context(ContextFact::default()), true),
         },
+        Wish::Pack(id) => {
+            let mut graph = brain.graph().clone();
+            let pack = PACKS.iter().find(|pack| pack.id == *id).expect("it ships");
+            let changes = graph.remove_pack(id).or_else(|_| pack.install(&mut graph)).unwrap_or_default();
+            let changes = changes.iter().map(|change| serde_json::to_string(change).expect("plain values")).collect();
+            (Body::GraphChanged(GraphChanged { actor: "somebody".to_owned(), reason: "because".to_owned(), changes }), false)
+        }
         Wish::Command { action, nth, alert, unit, due } => {
             let target = if *alert {
                 brain.alerts().nth(*nth).map(|alert| alert.alert_key.clone())
@@ -253,7 +263,7 @@ proptest! {
             let record = grant(&brain, wish, *time);
             prop_assert_eq!(&JournalRecord::from_json(&record.to_json()).expect("a record reads back"), &record);
             if index == stop {
-                let restored = Brain::restore(GRAPH.clone(), Config::default(), &brain.snapshot()).expect("a snapshot restores");
+                let restored = Brain::restore(brain.graph().clone(), Config::default(), &brain.snapshot()).expect("a snapshot restores");
                 prop_assert_eq!(restored.snapshot(), brain.snapshot());
                 twin = Some((restored, chain));
             }

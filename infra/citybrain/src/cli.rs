@@ -404,6 +404,59 @@ pub enum GraphAction {
         #[arg(long, value_name = "TIME", conflicts_with = "files")]
         to: Option<String>,
     },
+    /// Put elements of FILES into the graph of the running brain, and take others out: all or nothing / 变更运行中的图谱
+    Apply(GraphApply),
+    /// Packs: what one kind of danger brings along / 场景包
+    Pack {
+        #[command(subcommand)]
+        action: PackAction,
+    },
+}
+
+/// Why the graph is changed, and whether really.
+#[derive(Args, Clone)]
+pub struct GraphReason {
+    /// Why; it stays in the log / 理由
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Only print what would change / 仅显示差异
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Args, Clone)]
+pub struct GraphApply {
+    /// YAML files, or folders of them
+    #[arg(required_unless_present = "remove")]
+    pub files: Vec<PathBuf>,
+    /// Elements that go, as KIND/ID
+    #[arg(long, value_name = "KEY", num_args = 1..)]
+    pub remove: Vec<String>,
+    /// The version of the graph that it was written for; refused when it has another one now
+    #[arg(long, value_name = "VERSION")]
+    pub expect: Option<String>,
+    #[command(flatten)]
+    pub reason: GraphReason,
+}
+
+#[derive(Subcommand, Clone)]
+pub enum PackAction {
+    /// Packs that ship, that are kept in the home, or that are installed / 列出
+    List,
+    /// Install a pack into the running brain: its part of the graph, then its jobs / 安装
+    Install {
+        /// One that ships, or a folder
+        pack: String,
+        #[command(flatten)]
+        reason: GraphReason,
+    },
+    /// Take a pack out again: the graph is the one of before, its jobs stop, their tables stay / 卸载
+    Remove {
+        /// Its id
+        pack: String,
+        #[command(flatten)]
+        reason: GraphReason,
+    },
 }
 
 /// Where something is.

@@ -15,18 +15,22 @@ use serde_json::{Value, json};
 
 use crate::city_files::{CityFiles, texts, yaml_files};
 use crate::cli::{Ended, GraphAction, GraphAsk, GraphPlace, Invocation, moment};
+use crate::graph_change;
 use crate::lake;
 use crate::lang::{Lang, lang, t};
 
 /// The command.
 pub async fn run(context: &Invocation, as_of: Option<String>, action: GraphAction) -> Result<Ended> {
-    if let GraphAction::Check { files } = &action {
-        return check(context, files);
+    match &action {
+        GraphAction::Check { files } => return check(context, files),
+        GraphAction::Apply(apply) => return graph_change::apply(context, apply).await,
+        GraphAction::Pack { action } => return graph_change::pack(context, action).await,
+        _ => {}
     }
     let as_of = moment("as-of", as_of.as_deref())?;
     let graph = at(context, as_of).await?;
     match action {
-        GraphAction::Check { .. } => unreachable!("answered above"),
+        GraphAction::Check { .. } | GraphAction::Apply(_) | GraphAction::Pack { .. } => unreachable!("answered above"),
         GraphAction::Ask(ask) => who_owes(context, &graph, &ask, as_of),
         GraphAction::Show { id, dot, geojson } => show(context, &graph, id.as_deref(), dot, geojson),
         GraphAction::Path { from, to } => path(context, &graph, &from, &to),
@@ -49,7 +53,7 @@ pub async fn run(context: &Invocation, as_of: Option<String>, action: GraphActio
 }
 
 /// The graph as it was at a moment, or as it is.
-async fn at(context: &Invocation, as_of: Option<DateTime<Utc>>) -> Result<Graph> {
+pub async fn at(context: &Invocation, as_of: Option<DateTime<Utc>>) -> Result<Graph> {
     let home = context.home()?;
     let lake = lake::open(&home).await?;
     if !lake::has_table(&lake, "bronze", "city_graph").await? {
@@ -81,7 +85,8 @@ fn check(context: &Invocation, files: &[std::path::PathBuf]) -> Result<Ended> {
     })
 }
 
-fn read(files: &[std::path::PathBuf]) -> Result<Files> {
+/// Reads files, and the YAML files of folders.
+pub fn read(files: &[std::path::PathBuf]) -> Result<Files> {
     let mut paths = Vec::new();
     for path in files {
         if path.is_dir() { paths.extend(yaml_files(path)?) } else { paths.push(path.clone()) }
@@ -225,11 +230,13 @@ fn when(at: Option<DateTime<Utc>>) -> When {
     When::local(at.unwrap_or_else(Utc::now), brain::Config::default().utc_offset_minutes)
 }
 
-fn zh() -> bool {
+/// Whether people here read Chinese.
+pub fn zh() -> bool {
     lang() == Lang::Zh
 }
 
-fn print<T: serde::Serialize>(context: &Invocation, document: &T, people: impl FnOnce()) -> Result<Ended> {
+/// Prints a document as JSON, or what people read.
+pub fn print<T: serde::Serialize>(context: &Invocation, document: &T, people: impl FnOnce()) -> Result<Ended> {
     if context.global.json {
         println!("{}", serde_json::to_string_pretty(document)?);
     } else {

@@ -12,6 +12,7 @@
 //! <home>/schemas/        event types of this city: one JSON file each
 //! <home>/open311.toml what Open311 asks of each kind of request, when it is not what ships
 //! <home>/jobs.d/         streaming SQL of this city, beside the jobs that ship
+//! <home>/packs/          packs of this city that do not ship, as they were installed
 //! <home>/webhooks/       how far each receiver of notifications has been told
 //! ```
 

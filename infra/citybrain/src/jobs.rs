@@ -32,6 +32,7 @@ use anyhow::Result;
 use pipelines::Job;
 
 pub use self::catalog::Catalog;
+pub use self::control::follow_pack;
 pub use self::figures::Desk;
 pub use self::load::{WORKER, load};
 pub use self::manager::{Jobs, Manager, Reading, Report, Shop};

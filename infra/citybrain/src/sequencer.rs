@@ -28,6 +28,7 @@ use crate::intake::{Arrival, Intake};
 use crate::progress::Progress;
 use crate::rows::Rows;
 use schemas::KafkaRecord;
+use schemas::journal::{Body, GraphChanged};
 use schemas::position::Position;
 
 /// Records of one append; more would only make the round longer.
@@ -45,9 +46,29 @@ const COMMANDS_MAX: usize = 256;
 /// What a person asked for, and who waits for the position it got.
 pub struct CommandRequest {
     /// The command as the journal keeps it.
-    pub body: schemas::journal::Body,
-    /// Answered when the journal has it.
-    pub answer: oneshot::Sender<Result<Position, String>>,
+    pub body: Body,
+    /// The version of the graph on which it rests; with another one it is not done.
+    pub expects: Option<String>,
+    /// Answered when the journal has it, or when it is not done.
+    pub answer: oneshot::Sender<Result<Position, NotDone>>,
+}
+
+/// Why the journal does not have what a person asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotDone {
+    /// The graph has another version meanwhile: this one.
+    GraphMoved(String),
+    /// The sequencer has stopped.
+    Stopped,
+}
+
+impl std::fmt::Display for NotDone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NotDone::GraphMoved(version) => write!(f, "the graph has changed meanwhile: its version is {version}"),
+            NotDone::Stopped => write!(f, "the sequencer stopped before the journal had the command"),
+        }
+    }
 }
 
 /// The handle that the rest of the process holds.
@@ -60,10 +81,19 @@ pub struct SequencerHandle {
 
 impl SequencerHandle {
     /// Puts a person's command into the journal and gives its position.
-    pub async fn command(&self, body: schemas::journal::Body) -> Result<Position, String> {
+    pub async fn command(&self, body: Body) -> Result<Position, NotDone> {
+        self.ask(body, None).await
+    }
+
+    /// The same for a change that was checked against the graph of a version; with another one it is not done.
+    pub async fn change_graph(&self, changed: GraphChanged, version: String) -> Result<Position, NotDone> {
+        self.ask(Body::GraphChanged(changed), Some(version)).await
+    }
+
+    async fn ask(&self, body: Body, expects: Option<String>) -> Result<Position, NotDone> {
         let (answer, answered) = oneshot::channel();
-        self.commands.send(CommandRequest { body, answer }).await.map_err(|_| "the sequencer has stopped".to_string())?;
-        answered.await.map_err(|_| "the sequencer stopped before the journal had the command".to_string())?
+        self.commands.send(CommandRequest { body, expects, answer }).await.map_err(|_| NotDone::Stopped)?;
+        answered.await.map_err(|_| NotDone::Stopped)?
     }
 }
 
@@ -106,6 +136,7 @@ impl Sequencer {
         let handle = SequencerHandle { core: core.clone(), commands: sender };
         let sequencer = Sequencer { core, journal, effects, snapshots, snapshot_every, snapshot_bytes: 0, commands, progress };
         sequencer.append(&round).await?;
+        files.remember()?;
         Ok((sequencer, handle))
     }
 
@@ -175,6 +206,11 @@ impl Sequencer {
             let mut round = Vec::new();
             let mut answers = Vec::new();
             for request in asked {
+                let version = request.expects.as_ref().map(|_| core.brain().graph().version());
+                if let Some(version) = version.filter(|version| request.expects.as_ref() != Some(version)) {
+                    let _ = request.answer.send(Err(NotDone::GraphMoved(version)));
+                    continue;
+                }
                 core.apply_command(request.body, now_us, &mut round);
                 answers.push((round.len() - 1, request.answer));
             }

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use webhooks::{Patience, Webhook};
 
 use crate::city_files::CityFiles;
+use crate::city_graph::{self, CityGraph};
 use crate::cli::{Invocation, Part};
 use crate::home::{Home, HomeLock, Running};
 use crate::jobs::{self, Jobs, Manager, Shop};
@@ -261,7 +262,15 @@ impl Service {
         if runs(Part::Jobs) {
             let refused = RefusedLog::new(bus.producer()?);
             let (home, bus, tap) = (home.clone(), bus.clone(), tap.clone());
-            let shop = Shop { context: context.clone(), home, bus, tap, lake: lake.clone(), refused, parts: parts.clone() };
+            let graph = match sequencer.clone() {
+                Some(sequencer) => CityGraph::Live(sequencer),
+                None => {
+                    let (graph, changes) = city_graph::told(&bus, &tap).await?;
+                    tasks.push(supervise.run("graph", city_graph::follow(graph.clone(), changes, stopped.clone())));
+                    CityGraph::Told(graph)
+                }
+            };
+            let shop = Shop { context: context.clone(), home, bus, tap, lake: lake.clone(), refused, parts: parts.clone(), graph };
             let mut manager = Manager::new(shop);
             jobs = manager.jobs();
             manager.look().await;

@@ -16,6 +16,7 @@ use schemas::journal::{Body, Command};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::graph_door;
 use crate::jobs::Jobs;
 use crate::lang::t;
 use crate::lake::{self, quoted, text};
@@ -167,6 +168,20 @@ impl CityView for View {
             self.sequencer()?.command(Body::Command(command)).await.map_err(failed)
         }
         .boxed()
+    }
+
+    fn graph(&self) -> Result<Value, ViewError> {
+        let core = self.sequencer()?.core.lock().expect("the core is never poisoned");
+        Ok(graph_door::summary(core.brain().graph()))
+    }
+
+    fn graph_table(&self, name: &str) -> Result<Option<Value>, ViewError> {
+        let core = self.sequencer()?.core.lock().expect("the core is never poisoned");
+        Ok(graph_door::table(core.brain().graph(), name))
+    }
+
+    fn change_graph(&self, asked: Value) -> BoxFuture<'_, Result<Value, ViewError>> {
+        async move { graph_door::change(self.sequencer()?, asked).await }.boxed()
     }
 
     fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlAnswer, ViewError>> {

@@ -64,6 +64,9 @@ pub const SQL_TIME_MAX: Duration = Duration::from_secs(60);
 /// Largest command, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 256 * 1024;
 
+/// Largest change of the graph in one request, in bytes: it becomes one record of the journal, which every Kafka takes.
+pub const GRAPH_CHANGE_BYTES_MAX: usize = 512 * 1024;
+
 /// Events that the stream keeps for those who come back, at most.
 pub const RING_EVENTS_MAX: usize = 16 * 1024;
 

@@ -48,6 +48,26 @@ pub enum ViewError {
         /// What is wrong, in Chinese.
         zh: String,
     },
+    /// It has changed since whoever asks looked at it.
+    #[error("{en}")]
+    Conflict {
+        /// What has changed, in English.
+        en: String,
+        /// What has changed, in Chinese.
+        zh: String,
+        /// Its version now.
+        version: String,
+    },
+    /// It is understood and cannot be done.
+    #[error("{en}")]
+    Refused {
+        /// Why, in English.
+        en: String,
+        /// Why, in Chinese.
+        zh: String,
+        /// What is wrong with each part: its key, and the problem.
+        problems: Vec<(String, String)>,
+    },
     /// This part does not run here, or not yet.
     #[error("{en}")]
     Unavailable {
@@ -119,6 +139,10 @@ fn no_requests() -> ViewError {
     ViewError::Unavailable { en: "requests are not known in this process".to_owned(), zh: "本进程不掌握诉求".to_owned() }
 }
 
+fn no_graph() -> ViewError {
+    ViewError::Unavailable { en: "the graph is not known in this process".to_owned(), zh: "本进程不掌握图谱".to_owned() }
+}
+
 /// What the binary answers. All functions may be called at the same time.
 pub trait CityView: Send + Sync + 'static {
     /// A page. `query.after` is the key that [`Page::next`] gave; use [`ListQuery::page`] over items sorted by key.
@@ -138,6 +162,21 @@ pub trait CityView: Send + Sync + 'static {
 
     /// Takes a person's command; answers with its place in the log once it is durable.
     fn command(&self, command: Value) -> BoxFuture<'_, Result<Position, ViewError>>;
+
+    /// The live graph in a few words, as a JSON object.
+    fn graph(&self) -> Result<Value, ViewError> {
+        Err(no_graph())
+    }
+
+    /// A table of the live graph, as a JSON object; nothing when it has none of that name.
+    fn graph_table(&self, _name: &str) -> Result<Option<Value>, ViewError> {
+        Err(no_graph())
+    }
+
+    /// Takes a person's change of the graph; answers with what changed once it is durable.
+    fn change_graph(&self, _asked: Value) -> BoxFuture<'_, Result<Value, ViewError>> {
+        Box::pin(async { Err(no_graph()) })
+    }
 
     /// Runs a query that only reads.
     fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlAnswer, ViewError>>;

@@ -41,12 +41,30 @@ async fn lists_items_reasons_and_documents() {
     assert_eq!(running.post("/v1/commands", "application/json", "[1]").await.status, 400);
     let api = running.get("/openapi.json").await.json();
     for path in [
-        "/v1/events", "/v1/stream", "/v1/alerts/{id}/why", "/v1/sql", "/v1/devices", "/open311/v2/discovery.{format}", "/open311/v2/services.{format}",
+        "/v1/events", "/v1/stream", "/v1/alerts/{id}/why", "/v1/sql", "/v1/devices", "/v1/graph", "/v1/graph/{view}", "/open311/v2/discovery.{format}", "/open311/v2/services.{format}",
         "/open311/v2/services/{service_code}.{format}", "/open311/v2/requests.{format}", "/open311/v2/requests/{service_request_id}.{format}",
         "/open311/v2/tokens/{token}.{format}", "/sensorthings/v1.1", "/sensorthings/v1.1/{path}",
     ] {
         assert!(api["paths"][path].is_object(), "{path}");
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_graph_is_changed_or_it_is_said_why_not() {
+    let running = Running::start().await;
+    assert_eq!(running.get("/v1/graph").await.status, 503, "this city knows no summary");
+    assert_eq!(running.get("/v1/graph/thresholds").await.json()["rows"], json!([["water"]]));
+    assert_eq!(running.get("/v1/graph/roads").await.status, 404);
+    let post = async |body: &str| running.post("/v1/graph", "application/json", body).await;
+    let changed = post(r#"{"actor":"王"}"#).await;
+    assert_eq!((changed.status, changed.json()), (200, json!({"version": "v2"})));
+    let moved = post(r#"{"version":"v0"}"#).await;
+    assert_eq!((moved.status, &moved.json()["version"], moved.head.contains("application/problem+json")), (409, &json!("v1"), true));
+    let refused = post(r#"{"version":"v1"}"#).await;
+    assert_eq!((refused.status, &refused.json()["problems"]), (422, &json!([{"key": "unit/gas", "problem": "unit/gas"}])));
+    assert_eq!(post("{").await.status, 400);
+    assert_eq!(post(&" ".repeat(600 * 1024)).await.status, 413);
     running.stop().await;
 }
 

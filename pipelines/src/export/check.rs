@@ -13,8 +13,8 @@ use crate::sql::tables::{Location, Target};
 pub(crate) fn check(job: &Job, script: &Script) -> Result<(), Fault> {
     let marks = refuse::check(script)?;
     if let Some(lookup) = job.tables().lookups.first() {
-        let fault = Fault::new(lookup.at, format!("table {} is a file that is looked up, and Arroyo looks things up in Redis only", lookup.name));
-        return Err(fault.hint("leave this job in the city brain, or write the conditions of the file into the query as CASE WHEN ..."));
+        let fault = Fault::new(lookup.at, format!("table {} is looked up, and Arroyo looks things up in Redis only", lookup.name));
+        return Err(fault.hint("leave this job in the city brain, or write its rows into the query as CASE WHEN ..."));
     }
     sink(job, script)?;
     steps(job.flow(), &marks)

@@ -55,16 +55,23 @@ fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// A job as its file in `jobs/` is now.
+/// A job as its file in `jobs/` or in the folder of its pack is now.
 pub fn shipped(name: &str) -> Job {
     with_lookups(name, &BTreeMap::new())
 }
 
+/// The folder in which a job that ships lies.
+fn folder_of(name: &str) -> PathBuf {
+    let job = pipelines::builtin_jobs().iter().find(|job| job.name == name).expect("the job ships");
+    job.pack.map_or_else(|| folder("jobs"), |pack| folder("../graph/packs").join(pack).join("jobs"))
+}
+
 /// A job with other lookup files than those beside it.
 fn with_lookups(name: &str, instead: &BTreeMap<String, String>) -> Job {
-    let read = |file: &str| std::fs::read_to_string(folder("jobs").join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let mut lookups = BTreeMap::new();
-    for entry in std::fs::read_dir(folder("jobs")).expect("jobs are there") {
+    let folder = folder_of(name);
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let mut lookups: BTreeMap<String, String> = super::VIEWS.iter().cloned().collect();
+    for entry in std::fs::read_dir(&folder).expect("jobs are there") {
         let file = entry.expect("jobs can be listed").file_name().into_string().expect("names are plain");
         if file.ends_with(".csv") {
             lookups.insert(file.clone(), read(&file));

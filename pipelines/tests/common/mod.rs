@@ -7,7 +7,7 @@ pub mod golden;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use chrono::{DateTime, Utc};
@@ -132,9 +132,15 @@ impl Memory {
     }
 }
 
+/// What jobs may look up in the graph that ships, as a host gives it to them.
+pub static VIEWS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let graph = graph::Graph::builtin();
+    graph::VIEWS.map(|name| (name.to_owned(), graph.view(name).expect("it is one of them").to_csv())).to_vec()
+});
+
 pub fn builtin(name: &str) -> Job {
     let job = pipelines::builtin_jobs().iter().find(|job| job.name == name).expect("the job ships");
-    job.parse().unwrap_or_else(|error| panic!("{error}"))
+    job.parse_with(&VIEWS).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A job over readings with this INSERT.

@@ -219,6 +219,31 @@ async fn follow(running: &Running, name: &str, done: impl Fn(Option<&Report>) ->
     }
 }
 
+/// Waits until the jobs of a pack run, or until they do not; gives what is said of them. One that was stopped by hand stays
+/// so, and where no jobs run there is nothing to wait for.
+///
+/// # Errors
+/// When the brain does not follow.
+pub async fn follow_pack(home: &Home, running: &Running, jobs: &[String], runs: bool) -> Result<Vec<Report>> {
+    let names: Vec<&String> = jobs.iter().filter(|name| !(runs && Wish::Off.is_there(home, name))).collect();
+    let deadline = Instant::now() + FOLLOW_WITHIN;
+    loop {
+        let all = ask(running).await?;
+        let mine: Vec<Report> = all.iter().filter(|report| names.contains(&&report.name)).cloned().collect();
+        let settled = match runs {
+            true => mine.len() == names.len() && mine.iter().all(|report| report.state != "stopped"),
+            false => mine.iter().all(|report| report.state == "stopped" || report.pack.is_none()),
+        };
+        if settled || all.is_empty() {
+            return Ok(mine);
+        }
+        if Instant::now() > deadline {
+            bail!("citybrain {} has not taken up the change of jobs yet: citybrain job list says how they are", running.pid);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 fn finish(context: &Invocation, verdict: Option<Report>) -> Result<Ended> {
     match verdict {
         None => println!("{}", t("已交给正在运行的大脑", "handed to the brain that runs")),

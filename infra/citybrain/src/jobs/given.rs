@@ -2,32 +2,44 @@
 //!
 //! They are read when the job's file is, and become part of what the job is, as a file beside it would: two runs over the
 //! same rows are the same job. Rows are in the order of their columns, so that a table that was only compacted is the same.
+//! The graph is that of the running brain, as it is now; without one that of the city's files.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use arrow::csv::{QuoteStyle, WriterBuilder};
-use graph::Graph;
 use lakehouse::{Lake, TableName};
-use pipelines::{Job, LookupFrom, LookupRequest};
+use pipelines::{BuiltinJob, Job, LookupFrom, LookupRequest};
 
-use crate::city_files::CityFiles;
-use crate::home::Home;
+use crate::city_graph::CityGraph;
 
-/// The rows that a job's file asks for, as (path as written, CSV).
+/// Where a job looks things up, beside files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LooksUp {
+    /// In tables.
+    pub tables: bool,
+    /// In the graph.
+    pub graph: bool,
+}
+
+/// Where a job with this text looks things up. What is wrong with the text is told by who reads it.
+pub fn looks_up(sql: &str) -> LooksUp {
+    let requests = Job::lookup_requests("job", sql).unwrap_or_default();
+    let any = |from: LookupFrom| requests.iter().any(|request| request.from == from);
+    LooksUp { tables: any(LookupFrom::Delta), graph: any(LookupFrom::Graph) }
+}
+
+/// The rows that the job of this name and text asks for, as (path as written, CSV); `root` is the home's folder.
 ///
 /// # Errors
-/// When a table or a view is not there, or lacks a column. What is wrong with the file itself is told by who reads it.
-pub fn rows(path: &Path, root: &Path) -> Result<Vec<(String, String)>> {
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let Ok(sql) = std::fs::read_to_string(path) else { return Ok(Vec::new()) };
-    let requests = Job::lookup_requests(&name, &sql).unwrap_or_default();
+/// When a table or a view is not there, or lacks a column.
+pub fn rows(name: &str, sql: &str, root: &Path, graph: &CityGraph) -> Result<Vec<(String, String)>> {
+    let requests = Job::lookup_requests(name, sql).unwrap_or_default();
     let read = |request: LookupRequest| {
         let text = match request.from {
             LookupFrom::Delta => of_table(&request, root),
-            LookupFrom::Graph => of_graph(&request, root),
+            LookupFrom::Graph => graph.table(&request.path),
             LookupFrom::File => bail!("it is a file"),
         };
         Ok((request.path.clone(), text.with_context(|| format!("{name}.sql: cannot look up {}", request.path))?))
@@ -35,10 +47,12 @@ pub fn rows(path: &Path, root: &Path) -> Result<Vec<(String, String)>> {
     requests.into_iter().map(read).collect()
 }
 
-/// Whether a job's file asks for such rows.
-pub fn looks_up(path: &Path) -> bool {
-    let sql = std::fs::read_to_string(path).unwrap_or_default();
-    Job::lookup_requests("job", &sql).is_ok_and(|requests| !requests.is_empty())
+/// A job that ships, with what it looks up.
+///
+/// # Errors
+/// As [`rows`].
+pub fn builtin(builtin: &BuiltinJob, root: &Path, graph: &CityGraph) -> Result<Job> {
+    Ok(builtin.parse_with(&rows(builtin.name, builtin.sql, root, graph)?)?)
 }
 
 fn of_table(request: &LookupRequest, root: &Path) -> Result<String> {
@@ -63,17 +77,6 @@ fn of_table(request: &LookupRequest, root: &Path) -> Result<String> {
     std::thread::spawn(read).join().map_err(|_| anyhow::anyhow!("reading it panicked"))?
 }
 
-fn of_graph(request: &LookupRequest, root: &Path) -> Result<String> {
-    let graph = CityFiles::of(&Home::open(root)?)?.graph(&Graph::new())?;
-    let Some(view) = graph.view(&request.path) else {
-        bail!("the graph has no view of that name: its views are {}", graph::VIEWS.join(", "));
-    };
-    let column = |(index, name): (usize, &&'static str)| -> (&'static str, ArrayRef, bool) {
-        (*name, Arc::new(view.rows.iter().map(|row| row[index].as_deref()).collect::<StringArray>()), true)
-    };
-    csv(&[RecordBatch::try_from_iter_with_nullable(view.columns.iter().enumerate().map(column))?])
-}
-
 fn csv(rows: &[RecordBatch]) -> Result<String> {
     // A line of a lookup that begins with # is a comment, so everything is quoted.
     let mut writer = WriterBuilder::new().with_header(true).with_quote_style(QuoteStyle::Always).build(Vec::new());
@@ -83,9 +86,12 @@ fn csv(rows: &[RecordBatch]) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
 
     use super::*;
+    use crate::home::Home;
 
     const JOB: &str = "CREATE TABLE calls (category TEXT, district TEXT, ts TIMESTAMP METADATA FROM 'ce_time', WATERMARK FOR ts AS ts)
         WITH (connector = 'kafka', topic = 'raw.hotline', 'event.type' = 'a.b');
@@ -125,5 +131,6 @@ mod tests {
         std::fs::write(&path, JOB.replace("path = 'categories'", "path = 'roads'")).unwrap();
         let message = format!("{:#}", crate::jobs::load(&path, home.root()).unwrap_err());
         assert!(message.contains("its views are assets, categories, chains"), "{message}");
+        assert_eq!(looks_up(JOB), LooksUp { tables: true, graph: true });
     }
 }

@@ -6,6 +6,9 @@ use anyhow::{Context, Result};
 use pipelines::{Job, Udfs};
 use udf_host::{Limits, WorkerCommand};
 
+use crate::city_graph::CityGraph;
+use crate::home::Home;
+
 /// The folder of user-defined functions in a home.
 const FOLDER: &str = "udfs";
 /// The hidden command that is a worker.
@@ -16,7 +19,20 @@ pub const WORKER: &str = "udf-worker";
 /// # Errors
 /// When the file is wrong, what it looks up is not there, or a function in `<home>/udfs` is; the message says where and what to do.
 pub fn load(path: &Path, root: &Path) -> Result<Job> {
-    let given = super::given::rows(path, root)?;
+    load_over(path, root, &CityGraph::of(&Home::open(root)?))
+}
+
+/// The same, looking things up in this graph.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(path: &Path, root: &Path, graph: &CityGraph) -> Result<Job> {
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let given = match std::fs::read_to_string(path) {
+        Ok(sql) => super::given::rows(&name, &sql, root, graph)?,
+        // Told by who reads it next.
+        Err(_) => Vec::new(),
+    };
     with_functions(root, |udfs| Ok(Job::load_with(path, &given, udfs)?))
 }
 

@@ -24,6 +24,7 @@ use super::record::{self, Record};
 use super::show;
 use super::side::SideWriters;
 use super::work::{Handle, Tools, Work};
+use crate::city_graph::CityGraph;
 use crate::cli::Invocation;
 use crate::home::Home;
 use crate::parts::{Parts, State as PartState, asked_to_stop};
@@ -52,8 +53,11 @@ pub struct Report {
     pub note: Option<String>,
     /// When it is tried again, if it failed and that can help.
     pub retries: bool,
-    /// Whether a file of jobs.d says it; else it ships.
+    /// Whether a file of the home says it; else it ships.
     pub from_file: bool,
+    /// The pack that it comes with.
+    #[serde(default)]
+    pub pack: Option<String>,
     /// Digest of the version that runs or ran.
     pub version: Option<String>,
     /// The edition of its files that was looked at last, and what came of it.
@@ -138,6 +142,8 @@ pub struct Shop {
     pub refused: RefusedLog,
     /// The parts of the process.
     pub parts: Arc<Parts>,
+    /// Where jobs look the graph up.
+    pub graph: CityGraph,
 }
 
 /// Starts, upgrades and stops jobs.
@@ -176,7 +182,7 @@ struct Task {
 impl Manager {
     /// A manager that has not looked yet.
     pub fn new(shop: Shop) -> Manager {
-        let catalog = Catalog::new(&shop.home);
+        let catalog = Catalog::over(&shop.home, shop.graph.clone());
         let side = SideWriters::start(&shop.lake).with_dlq(shop.refused.clone());
         Manager { shop, side, catalog, jobs: BTreeMap::new(), seen: Jobs::default(), first: true }
     }
@@ -466,6 +472,7 @@ impl Known {
             note: self.note.clone().or(refusal),
             retries,
             from_file: entry.is_some_and(|entry| entry.from_file),
+            pack: entry.and_then(|entry| entry.pack.clone()),
             version: self.job.as_ref().map(Job::digest),
             asked: self.asked.clone(),
             target: job.map(io::target_name).unwrap_or_default(),

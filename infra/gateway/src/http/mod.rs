@@ -3,6 +3,7 @@
 mod devices;
 mod events;
 mod feed;
+mod graph;
 mod open311;
 mod openapi;
 mod problem;
@@ -139,6 +140,8 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/incidents/{id}/why", get(views::incident_why))
         .route("/v1/jobs", get(views::jobs))
         .route("/v1/alerting", get(views::alerting))
+        .route("/v1/graph", get(graph::summary).post(graph::change))
+        .route("/v1/graph/{view}", get(graph::table))
         .route("/v1/devices", get(devices::list).post(devices::change))
         .route("/sensorthings/v1.1", get(sensorthings::get_root))
         .route("/sensorthings/v1.1/", get(sensorthings::get_root))

@@ -86,6 +86,7 @@ fn openapi() -> Value {
         paths[format!("/v1/{path}/{{id}}/why")] = json!({ "get": { "summary": format!("Where it came from / {zh}溯源"), "parameters": [id()], "responses": { "200": { "description": "Back to topic, partition and offset, and forward" }, "404": problem("No such") } } });
     }
     doors(&mut paths);
+    graph(&mut paths);
     json!({
         "openapi": "3.1.0",
         "info": { "title": "citybrain", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0" } },
@@ -108,6 +109,44 @@ fn openapi() -> Value {
             },
         },
     })
+}
+
+/// The live graph.
+fn graph(paths: &mut Value) {
+    let put = json!({ "type": "object", "required": ["element"], "properties": { "pack": { "type": "string" }, "element": { "type": "object" } } });
+    let change = json!({ "oneOf": [
+        { "type": "object", "required": ["put"], "properties": { "put": put } },
+        { "type": "object", "required": ["remove"], "properties": { "remove": { "type": "string", "description": "KIND/ID" } } },
+    ] });
+    let asked = json!({ "type": "object", "required": ["actor", "reason"], "additionalProperties": false, "properties": {
+        "actor": { "type": "string", "minLength": 1 },
+        "reason": { "type": "string", "minLength": 1 },
+        "version": { "type": "string", "description": "The version that was looked at; with another one: 409" },
+        "dry_run": { "type": "boolean", "description": "Only say what would change" },
+        "remove_pack": { "type": "string", "description": "A pack that goes, before the changes" },
+        "changes": { "type": "array", "items": change },
+    } });
+    paths["/v1/graph"] = json!({
+        "get": { "summary": "The live graph: version, elements, packs / 当前图谱概况", "responses": { "200": { "description": "{version, elements, packs}" }, "503": problem("Not available") } },
+        "post": {
+            "summary": "Change the live graph, all or nothing / 变更图谱",
+            "description": "Becomes one record of the journal. The order of the changes does not matter; an element without `pack` stays with the pack that brought it.",
+            "requestBody": { "required": true, "content": { "application/json": { "schema": asked } } },
+            "responses": {
+                "200": { "description": "{from, version, changes: [{key, change}], dry_run, position, cursor}; without a difference there is no position" },
+                "400": problem("Not understood"),
+                "409": problem("The graph has another version"),
+                "422": problem("Does not fit the graph: `problems` lists {key, problem}"),
+                "503": problem("Not available"),
+            },
+        },
+    });
+    let views = ["assets", "categories", "chains", "duties", "places", "thresholds", "units"];
+    paths["/v1/graph/{view}"] = json!({ "get": {
+        "summary": "A table of the live graph, as jobs look it up / 图谱视图",
+        "parameters": [{ "name": "view", "in": "path", "required": true, "schema": { "enum": views } }],
+        "responses": { "200": { "description": "{version, columns, rows}" }, "404": problem("No such view"), "503": problem("Not available") },
+    } });
 }
 
 /// The doors of other standards; their documents are those of the standards, so only the paths are told here.

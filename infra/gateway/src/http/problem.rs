@@ -122,6 +122,13 @@ impl From<ViewError> for Problem {
     fn from(error: ViewError) -> Problem {
         match error {
             ViewError::Wrong { en, zh } => Problem::bad_request(en, zh),
+            ViewError::Conflict { en, zh, version } => {
+                Problem::new(StatusCode::CONFLICT, "conflict", ("It has changed meanwhile", "已被变更"), en, zh).with("version", version)
+            }
+            ViewError::Refused { en, zh, problems } => {
+                let problems: Vec<Value> = problems.into_iter().map(|(key, problem)| serde_json::json!({ "key": key, "problem": problem })).collect();
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", ("It cannot be done", "无法执行"), en, zh).with("problems", problems)
+            }
             ViewError::Unavailable { en, zh } => {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", ("Not available", "暂不可用"), en, zh).retry_after(5)
             }

@@ -62,6 +62,20 @@ impl CityView for City {
         async move { Ok(Position::new("city.command", 0, 7)) }.boxed()
     }
 
+    fn graph_table(&self, name: &str) -> Result<Option<Value>, ViewError> {
+        Ok((name == "thresholds").then(|| json!({"version": "v1", "columns": ["rule"], "rows": [["water"]]})))
+    }
+
+    fn change_graph(&self, asked: Value) -> BoxFuture<'_, Result<Value, ViewError>> {
+        let text = |text: &str| (text.to_owned(), text.to_owned());
+        let answer = match asked["version"].as_str() {
+            Some("v0") => Err(ViewError::Conflict { en: "it moved".to_owned(), zh: "已变".to_owned(), version: "v1".to_owned() }),
+            Some(_) => Err(ViewError::Refused { en: "no".to_owned(), zh: "否".to_owned(), problems: vec![text("unit/gas")] }),
+            None => Ok(json!({"version": "v2"})),
+        };
+        async move { answer }.boxed()
+    }
+
     fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlAnswer, ViewError>> {
         use arrow::array::{Int64Array, RecordBatch, StringArray};
         use arrow::datatypes::{DataType, Field, Schema};

@@ -1,7 +1,7 @@
 -- Tells the brain that water has begun to rise where it rains hard, so that pumps and barriers can go out before the road is
 -- under water: from the first rise to the depth that stops a car there are often ten minutes. Rain alone floods nothing where
 -- the pumps keep up, and a rise alone may be a burst main; both together, in one district and the same quarter of an hour,
--- are the beginning of a flood. From the first depth of thresholds.csv on `thresholds` speaks, and this is taken back.
+-- are the beginning of a flood. From the first threshold of the water level on `thresholds` speaks, and this is taken back.
 
 CREATE TABLE readings (
     datastream TEXT,
