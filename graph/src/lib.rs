@@ -45,7 +45,7 @@ pub use element::{
     Surge, Task, Threshold, Unit, Valid,
 };
 pub use files::{Files, GraphError};
-pub use pack::{BUILTIN_PACKS, Pack, PackError};
+pub use pack::{BUILTIN_PACKS, BUILTIN_SCRIPTS, Pack, PackError};
 pub use path::Step;
 pub use place::Here;
 pub use reach::{Downstream, Reaching};

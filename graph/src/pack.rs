@@ -74,6 +74,19 @@ pub const BUILTIN_PACKS: [(&str, &str, &str); 9] = [
     ("water_main_burst", include_str!("../packs/water_main_burst/pack.yaml"), include_str!("../packs/water_main_burst/graph.yaml")),
 ];
 
+/// The scripts of those packs, by which the brain is evaluated: (file, text).
+pub const BUILTIN_SCRIPTS: [(&str, &str); 9] = [
+    ("packs/bridge/script.yaml", include_str!("../packs/bridge/script.yaml")),
+    ("packs/crowd/script.yaml", include_str!("../packs/crowd/script.yaml")),
+    ("packs/forest_fire/script.yaml", include_str!("../packs/forest_fire/script.yaml")),
+    ("packs/garbage/script.yaml", include_str!("../packs/garbage/script.yaml")),
+    ("packs/gas_explosion/script.yaml", include_str!("../packs/gas_explosion/script.yaml")),
+    ("packs/power_lighting/script.yaml", include_str!("../packs/power_lighting/script.yaml")),
+    ("packs/road_collapse/script.yaml", include_str!("../packs/road_collapse/script.yaml")),
+    ("packs/urban_flooding/script.yaml", include_str!("../packs/urban_flooding/script.yaml")),
+    ("packs/water_main_burst/script.yaml", include_str!("../packs/water_main_burst/script.yaml")),
+];
+
 impl Pack {
     /// Reads a pack from the texts of its `pack.yaml` and `graph.yaml`.
     ///

@@ -23,3 +23,15 @@ pub use judge::{Aim, Figure, Note, Share, Tally, figures, judge};
 pub use play::{Reading, Recording, Report, play};
 pub use script::{Curve, Event, Fault, FaultKind, Incident, Place, Precursor, Script, ScriptError, Sensor, Told, Truth};
 pub use vary::{Variation, vary};
+
+/// Scripts that belong to no pack: (file, text).
+const SCRIPTS: [(&str, &str); 3] = [
+    ("scripts/noise.yaml", include_str!("../scripts/noise.yaml")),
+    ("scripts/two_at_once.yaml", include_str!("../scripts/two_at_once.yaml")),
+    ("scripts/two_districts.yaml", include_str!("../scripts/two_districts.yaml")),
+];
+
+/// The scripts that ship, as (file, text): those of the packs, and those of what no pack has.
+pub fn shipped() -> impl Iterator<Item = (&'static str, &'static str)> {
+    graph::BUILTIN_SCRIPTS.into_iter().chain(SCRIPTS)
+}
