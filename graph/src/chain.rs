@@ -3,6 +3,7 @@
 //! Chains are found best first: each step multiplies the probability by at most one, so the likeliest chain is the next
 //! that comes off the heap, and a question for the first few looks at little more than those.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
@@ -12,7 +13,7 @@ use petgraph::visit::EdgeRef;
 use serde::Serialize;
 
 use crate::duty::When;
-use crate::element::{Element, Kind, Leads, Name, Reach};
+use crate::element::{Element, Kind, Leads, Name, Reach, Valid};
 use crate::place::Here;
 use crate::{Edge, Graph, geo, limits};
 
@@ -29,6 +30,9 @@ pub struct Chain {
     pub lag_minutes: [u32; 3],
     /// How far from the first event the last one may be.
     pub reach: Reach,
+    /// Whether it is believed all year round and at all times.
+    #[serde(skip)]
+    always: bool,
 }
 
 /// One event of a chain.
@@ -46,6 +50,13 @@ pub struct ChainStep {
     pub permille: u32,
     /// Kinds of assets of which one must be near; the graph has one there, unless it was not asked about a place.
     pub needs: Vec<String>,
+}
+
+/// The likeliest chains between all events, and which events can lead to each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Links {
+    from: BTreeMap<String, BTreeMap<String, Chain>>,
+    causes: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Chain {
@@ -146,25 +157,34 @@ impl Graph {
         self.what_explains(effect, when, usize::MAX).into_iter().find(|chain| chain.cause == cause)
     }
 
-    /// The likeliest chain from an event of one scenario to an event of another, if there is one.
-    pub fn link_of_scenarios(&self, cause: &str, effect: &str) -> Option<&Chain> {
-        // Asked for every new case and alert: looked for once.
-        self.links.get_or_init(|| self.links_of_scenarios()).get(cause)?.get(effect)
+    /// The likeliest chain from one event to another, if there is one and it is believed then. Asked for each new event of
+    /// the city: looked for once.
+    pub fn known_link(&self, cause: &str, effect: &str, when: When) -> Option<Cow<'_, Chain>> {
+        let chain = self.links().from.get(cause)?.get(effect)?;
+        match chain.always {
+            true => Some(Cow::Borrowed(chain)),
+            false => self.link(cause, effect, Some(when)).map(Cow::Owned),
+        }
     }
 
-    fn links_of_scenarios(&self) -> BTreeMap<String, BTreeMap<String, Chain>> {
-        let mut links: BTreeMap<String, BTreeMap<String, Chain>> = BTreeMap::new();
-        for scenario in self.scenarios() {
-            let chains = scenario.events.iter().flat_map(|event| self.what_follows(event, Here::default(), None, usize::MAX));
-            for chain in chains {
-                let Some(effect) = self.scenario_of_event(chain.effect()).filter(|effect| *effect != scenario.id) else { continue };
-                let known = links.entry(scenario.id.clone()).or_default();
-                if known.get(effect).is_none_or(|known| known.permille < chain.permille) {
-                    known.insert(effect.to_owned(), chain);
+    /// The events that can lead to one, by whatever chain, in the order of their ids.
+    pub fn causes_of(&self, effect: &str) -> impl Iterator<Item = &str> {
+        self.links().causes.get(effect).into_iter().flatten().map(String::as_str)
+    }
+
+    fn links(&self) -> &Links {
+        self.links.get_or_init(|| {
+            let mut links = Links::default();
+            for event in self.events() {
+                for chain in self.what_follows(&event.id, Here::default(), None, usize::MAX) {
+                    let effect = chain.effect().to_owned();
+                    links.causes.entry(effect.clone()).or_default().insert(event.id.clone());
+                    // The likeliest comes first.
+                    links.from.entry(event.id.clone()).or_default().entry(effect).or_insert(chain);
                 }
             }
-        }
-        links
+            links
+        })
     }
 
     fn best_first<'a>(&'a self, start: NodeIndex, way: Direction, when: Option<When>, mut look: impl FnMut(&Partial<'a>) -> Look) {
@@ -205,10 +225,11 @@ impl Graph {
     fn chain<'a>(&self, nodes: impl Iterator<Item = NodeIndex>, edges: impl Iterator<Item = &'a Leads>, nano: u64) -> Chain {
         let mut ids = nodes.filter_map(|node| if let Element::Event(event) = self.element(node) { Some(event) } else { None });
         let cause = ids.next().map(|event| event.id.clone()).unwrap_or_default();
-        let (mut lag_minutes, mut reach) = ([0_u32; 3], Reach::Metres(0));
+        let (mut lag_minutes, mut reach, mut always) = ([0_u32; 3], Reach::Metres(0), true);
         let steps = ids.zip(edges).map(|(event, leads)| {
             lag_minutes.iter_mut().zip(leads.lag_minutes).for_each(|(sum, lag)| *sum = sum.saturating_add(lag));
             reach = reach.then(leads.reach);
+            always &= leads.months.is_none() && leads.valid == Valid::default();
             ChainStep {
                 event: event.id.clone(),
                 name: event.name.clone(),
@@ -219,7 +240,7 @@ impl Graph {
             }
         });
         let steps = steps.collect();
-        Chain { cause, steps, permille: (nano / 1_000_000) as u32, lag_minutes, reach }
+        Chain { cause, steps, permille: (nano / 1_000_000) as u32, lag_minutes, reach, always }
     }
 
     /// Whether the last step finds what it needs near here.

@@ -114,6 +114,9 @@ fn scenario(it: &Scenario, say: &mut impl FnMut(String)) {
     if it.events.is_empty() {
         say(format!("scenario `{}` is about no event", it.id));
     }
+    if it.weak.is_some_and(|weak| weak.window_minutes == 0 || weak.window_minutes > 24 * 60 || weak.permille == 0 || weak.permille > 1000) {
+        say(format!("weak signs of `{}`: 1 to 1440 minutes and 1 to 1000 thousandths are needed", it.id));
+    }
     for grade in &it.grades {
         if !(1..=4).contains(&grade.level) {
             say(format!("level {} is not 1 to 4", grade.level));

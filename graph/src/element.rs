@@ -247,6 +247,16 @@ pub struct Surge {
     pub spread: u32,
 }
 
+/// When weak signs from several kinds of sources are together an early alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weak {
+    /// Signs within this time belong together.
+    pub window_minutes: u32,
+    /// How likely it must be by all of them together, in thousandths.
+    pub permille: u32,
+}
+
 /// When an incident is at least of a level: all that is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -287,6 +297,9 @@ pub struct Scenario {
     /// From how many reports on it is an alert, if reports alone can make one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surge: Option<Surge>,
+    /// When weak signs of it add up to an early alert, if they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weak: Option<Weak>,
     /// How grave an incident of it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grades: Vec<Grade>,
@@ -354,6 +367,9 @@ pub struct EventType {
     pub major: String,
     /// What is dangerous about it.
     pub hazard: String,
+    /// How far one happening of it reaches: what is further away is another one.
+    #[serde(default = "district", skip_serializing_if = "Reach::is_district")]
+    pub extent: Reach,
     /// Measured properties that show it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub properties: Vec<String>,
@@ -374,6 +390,12 @@ pub enum Reach {
     District,
     /// Anywhere in the city.
     City,
+}
+
+impl Reach {
+    fn is_district(&self) -> bool {
+        *self == Reach::District
+    }
 }
 
 /// As it is written down.

@@ -10,7 +10,7 @@ use schemas::signal::MicroDeg;
 const CELL: i32 = 10_000;
 
 /// Metres between two points: exact to a few parts in a thousand over a city, which is all that a radius needs.
-pub(crate) fn metres(a: Point, b: Point) -> u32 {
+pub fn metres(a: Point, b: Point) -> u32 {
     let north = i64::from(a.lat.0) - i64::from(b.lat.0);
     let mut east = (i64::from(a.lon.0) - i64::from(b.lon.0)).abs();
     if east > 180_000_000 {

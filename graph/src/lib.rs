@@ -42,9 +42,10 @@ pub use change::{Change, ChangeError, Entry};
 pub use duty::{Owed, When};
 pub use element::{
     Asset, Category, City, Contact, Duty, Element, EventType, Feeds, Grade, Key, Kind, Leads, Level, Name, Place, Plan, Reach, Resource, Scenario, Side,
-    Surge, Task, Threshold, Unit, Valid,
+    Surge, Task, Threshold, Unit, Valid, Weak,
 };
 pub use files::{Files, GraphError};
+pub use geo::metres;
 pub use pack::{BUILTIN_PACKS, BUILTIN_SCRIPTS, Pack, PackError};
 pub use path::Step;
 pub use place::Here;
@@ -73,8 +74,8 @@ pub struct Graph {
     duties: BTreeMap<(NodeIndex, Option<NodeIndex>), Vec<EdgeIndex>>,
     /// Category or event to the scenario that it belongs to.
     scenario_of: BTreeMap<Key, String>,
-    /// The likeliest chain from each scenario to each other one, found when it is asked for.
-    links: OnceLock<BTreeMap<String, BTreeMap<String, Chain>>>,
+    /// The likeliest chain from each event to each other one, found when it is asked for.
+    links: OnceLock<chain::Links>,
     words: words::Words,
     calendar: Calendar,
     case_rules: CaseRules,

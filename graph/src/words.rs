@@ -97,7 +97,7 @@ impl Graph {
     }
 
     /// The event that a report of `category` tells of: the one whose words the text has, the longest word first; else the
-    /// first event of the scenario among those that the category tells of; else the first of them by id.
+    /// first event of the scenario among those that the category tells of; else the first of them by id that needs no word.
     pub fn event_of_report(&self, category: &str, text: &str) -> Option<&str> {
         let told = self.words.events.get(category)?;
         let text = beginning(text).to_lowercase();
@@ -108,14 +108,16 @@ impl Graph {
         }
         let scenario = self.scenario_of_category(category).and_then(|id| self.scenario(id));
         let usual = scenario.into_iter().flat_map(|scenario| &scenario.events).find(|id| told.contains_key(*id));
-        usual.or_else(|| told.keys().next()).map(String::as_str)
+        usual.or_else(|| told.iter().find(|(_, words)| words.is_empty()).map(|(event, _)| event)).map(String::as_str)
     }
 
-    /// The event that a measured property shows for a scenario; without one that names the property, the scenario's first.
+    /// The event that a measured property shows for a scenario: one of the scenario's own, else any that names the property,
+    /// else the scenario's first.
     pub fn event_of_signal(&self, scenario: &str, property: &str) -> Option<&str> {
         let events = &self.scenario(scenario)?.events;
-        let shows = |id: &&String| self.event(id).is_some_and(|event| event.properties.iter().any(|known| known == property));
-        events.iter().find(shows).or_else(|| events.first()).map(String::as_str)
+        let shows = |event: &EventType| event.properties.iter().any(|known| known == property);
+        let own = events.iter().find(|id| self.event(id).is_some_and(shows)).map(String::as_str);
+        own.or_else(|| self.events().find(|event| shows(event)).map(|event| event.id.as_str())).or_else(|| events.first().map(String::as_str))
     }
 
     /// The word in a text that means danger to life.

@@ -1,11 +1,12 @@
 //! Alerts: one for each scenario, originator and hazard; they rise at once, fall slowly, and silence never clears them.
 //!
 //! Here a detector's finding becomes an alert's; `raise` and `clear` hold the life of an alert, `say` tells of its changes,
-//! `command` what people may do, `warning` the way to the public, `exercise` what is only practised.
+//! `forecast` what is expected, `command` what people may do, `warning` the way to the public, `exercise` what is only practised.
 
 mod clear;
 mod command;
 pub(crate) mod exercise;
+mod forecast;
 mod raise;
 mod say;
 pub(crate) mod warning;
@@ -30,6 +31,9 @@ use crate::state::{Alert, State, Turn, quote};
 
 /// What the alert of a silent station calls its hazard.
 const NO_SIGNAL: &str = "no_signal";
+
+/// What follows the property in the hazard of what is only expected.
+pub(crate) const FORECAST: &str = "_forecast";
 
 /// What goes on around the alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,8 +133,14 @@ impl State {
             let reason = format!("level {} is not 1 to 4", signal.level);
             return turn.decide("refused", &quote(&signal.rule), "rules", "unknown level", reason);
         }
-        if signal.signal == SignalKind::NoSignal {
-            return self.station(turn, signal);
+        match signal.signal {
+            SignalKind::NoSignal => return self.station(turn, signal),
+            SignalKind::Trend => {
+                self.trend(turn, signal);
+                let key = self.early_key(turn, signal);
+                return self.hint_of_signal(turn, signal, &key);
+            }
+            SignalKind::Threshold | SignalKind::Surge => {}
         }
         let (originator, hazard) = identity(signal);
         if signal.state != SignalState::Unknown {
@@ -153,6 +163,7 @@ impl State {
                 self.find(turn, finding, signal.pending_s);
                 if is_meant {
                     self.machine_case(turn, signal, &meant);
+                    self.hint_of_signal(turn, signal, &meant);
                 }
             }
             SignalState::Cleared => {
@@ -261,7 +272,7 @@ fn finding(turn: &Turn<'_>, signal: &Signal, originator: String, hazard: String)
         district: Some(signal.district.clone().unwrap_or_else(|| originator.clone())),
         value_milli: signal.value_milli,
         threshold_milli: signal.threshold_milli,
-        onset: signal.window_start.map_or(turn.at, believable),
+        onset: signal.window_start.map_or(turn.at, believable).min(turn.at),
         reason: format!("rule {}{value}{}", signal.rule, over.map(|over| format!(" against {over}")).unwrap_or_default()),
         originator,
         evidence: evidence_of(turn, signal),

@@ -23,7 +23,7 @@ pub(crate) fn internal(
 ) -> Option<String> {
     let zone = FixedOffset::east_opt(utc_offset_minutes * 60)?;
     let over = alert.state == AlertState::Cleared;
-    let facts = Facts { scenario: &alert.scenario, level: alert.level, state: alert.state, area: &alert.area, over };
+    let facts = Facts { scenario: &alert.scenario, level: alert.level, state: alert.state, area: &alert.area, onset: alert.onset, over };
     let sent = alert.at.with_timezone(&zone);
     let info = |zh: bool, headline: &str| CapInfo {
         description: Some(alert.reason.clone()),
@@ -57,7 +57,7 @@ pub(crate) fn public(meant: &Meant<'_>, message: &PublicMessage<'_>, scenario: O
     let zone = FixedOffset::east_opt(utc_offset_minutes * 60).unwrap_or(FixedOffset::east_opt(0).expect("UTC"));
     let alert = meant.alert();
     let over = message.stage == WarningStage::Cancelled;
-    let facts = Facts { scenario: &alert.scenario, level: alert.level, state: alert.state, area: &alert.area, over };
+    let facts = Facts { scenario: &alert.scenario, level: alert.level, state: alert.state, area: &alert.area, onset: alert.onset, over };
     let sent = message.at.with_timezone(&zone);
     let published = matches!(message.stage, WarningStage::Published | WarningStage::Cancelled);
     let expires = if over { sent + CANCEL_LIFE } else { sent + limits::WARNING_LIFE };
@@ -95,23 +95,37 @@ struct Facts<'a> {
     level: u8,
     state: AlertState,
     area: &'a Area,
+    onset: DateTime<Utc>,
     over: bool,
 }
 
 impl Facts<'_> {
     fn info(&self, zh: bool, scenario: Option<&Name>, city: &Name, sent: DateTime<FixedOffset>, expires: DateTime<FixedOffset>, headline: &str) -> CapInfo {
+        // CAP knows no onset before the message; when it really began is a parameter.
+        let onset = Some(self.onset.with_timezone(&sent.timezone())).filter(|onset| *onset > sent && !self.over);
+        let urgency = match onset {
+            _ if self.over => "Past",
+            None => "Immediate",
+            // The standard's words for the next hour, and for later.
+            Some(onset) if onset - sent <= TimeDelta::hours(1) => "Expected",
+            Some(_) => "Future",
+        };
+        let certainty = match (self.state, onset) {
+            (AlertState::Unknown, _) => "Possible",
+            (_, Some(_)) => "Likely",
+            (_, None) => "Observed",
+        };
         let of = |name: &Name| if zh { name.zh.clone() } else { name.en.clone() };
         CapInfo {
             language: if zh { "zh-CN" } else { "en" }.to_owned(),
             category: categories_of_scenario(self.scenario).iter().map(|category| (*category).to_owned()).collect(),
             event: scenario.map_or_else(|| self.scenario.to_owned(), of),
             response_type: vec![if self.over { "AllClear" } else { "Execute" }.to_owned()],
-            urgency: if self.over { "Past" } else { "Immediate" }.to_owned(),
+            urgency: urgency.to_owned(),
             severity: severity_of_level(self.level).to_owned(),
-            certainty: if self.state == AlertState::Unknown { "Possible" } else { "Observed" }.to_owned(),
+            certainty: certainty.to_owned(),
             effective: Some(sent),
-            // CAP knows no onset before the message; when it really began is a parameter.
-            onset: None,
+            onset,
             expires: Some(expires),
             sender_name: Some(SENDER.to_owned()),
             headline: Some(headline.to_owned()),

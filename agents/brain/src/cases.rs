@@ -84,7 +84,7 @@ impl State {
         }
         let owed = self.owes(turn, &intake.sorted.category, intake.district, intake.lat.zip(intake.lon));
         let (mut case, due, working) = self.begin(turn, &intake, &owed);
-        self.join_case(turn, &mut case);
+        self.join_case(turn, &mut case, intake.text);
         emit(turn, &case, None, &Said::rules(CaseChange::Opened, "reported"));
         self.judge_report(turn, &intake, &case);
         match self.matter_of(turn, &case, intake.about) {
@@ -104,7 +104,9 @@ impl State {
             source: turn.source.cloned(),
         };
         let scenario = case.scenario.clone();
+        let told = case.clone();
         self.remember(turn, case);
+        self.hint_of_case(turn, &told);
         if let Some(scenario) = scenario.filter(|_| !intake.own && intake.channel != MACHINE) {
             self.count_report(turn, &scenario, report);
         }

@@ -1,164 +1,185 @@
-//! Incidents: what belongs together because the event chain, the place and the time say so. The reason is recorded.
+//! Incidents: what belongs together because the event chain, the place and the time say so. Every reason is recorded.
+//!
+//! An incident is a tree of *nodes*. A node is one event type in one place, with the alerts and cases that told of it; it
+//! hangs on an earlier node by the relation that brought it in. Each new alert or case is a [`Sighting`]: `tie` asks
+//! whether a node and a sighting explain one another, `join` puts it where the best tie is, begins an incident when
+//! nothing explains it, and brings together what it shows to be one; `leave` takes out what turned out to be none, and
+//! lets fall apart what hung on it; `grade` says how grave it is and `expect` what may follow.
 
-use std::collections::BTreeSet;
+mod expect;
+mod grade;
+mod join;
+mod leave;
+mod spread;
+mod tie;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::effect::{Effect, IncidentChange};
+use chrono::{DateTime, Utc};
+use graph::{Here, When};
+use serde::{Deserialize, Serialize};
+
+use crate::effect::{Considered, Effect, Expected, IncidentChange, Relation};
 use crate::limits;
-use crate::state::{Case, Incident, State, Turn};
+use crate::state::{Alert, Case, State, Turn};
 
-/// Where something is, as far as incidents care.
-#[derive(Clone, Copy)]
-pub(crate) enum Where<'a> {
-    /// In this district.
-    District(&'a str),
-    /// All over the city.
-    City,
-    /// Nobody said.
-    Unknown,
+pub use spread::Spread;
+
+/// What belongs together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its id.
+    pub id: String,
+    /// The scenario or category that it began with.
+    pub scenario: String,
+    /// All scenarios and categories in it.
+    pub scenarios: BTreeSet<String>,
+    /// The event types in it.
+    pub events: BTreeSet<String>,
+    /// The districts it touches.
+    pub districts: BTreeSet<String>,
+    /// Whether it is everywhere.
+    pub citywide: bool,
+    /// How grave it is, from 1 (Ⅰ) to 4 (Ⅳ).
+    pub level: u8,
+    /// Its alerts.
+    pub alerts: BTreeSet<String>,
+    /// How many cases it holds.
+    pub cases: u64,
+    /// How many of its cases tell of danger to life.
+    pub risks: u64,
+    /// When it began, in city time.
+    pub first: DateTime<Utc>,
+    /// Its latest event, in city time.
+    pub last: DateTime<Utc>,
+    /// What it is made of, the first one first.
+    pub nodes: Vec<Node>,
+    /// What may follow, the likeliest first.
+    pub expected: Vec<Expected>,
+    pub(crate) next_node: u32,
+    pub(crate) timeline: u32,
 }
 
-impl<'a> Where<'a> {
-    pub(crate) fn district(district: Option<&'a str>) -> Self {
-        district.map_or(Where::Unknown, Where::District)
+/// One event of an incident: a type of event in one place, told by alerts and cases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its number in the incident.
+    pub id: u32,
+    /// The event type; none when the graph knows none for what was reported.
+    pub event: Option<String>,
+    /// The scenario or category of what told of it first.
+    pub scenario: String,
+    /// Where it is.
+    pub spread: Spread,
+    /// When it was seen first and last, in city time.
+    pub first: DateTime<Utc>,
+    /// See `first`.
+    pub last: DateTime<Utc>,
+    /// The alerts and cases that told of it.
+    pub members: BTreeSet<String>,
+    /// Why it is here; the first one needs no reason.
+    pub tie: Option<Tie>,
+}
+
+/// Why a node is in its incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tie {
+    /// The node that it hangs on.
+    pub to: u32,
+    /// How.
+    pub relation: Relation,
+    /// How likely the chain between them is, in thousandths.
+    pub permille: u32,
+    /// The chain from cause to effect, where there is one.
+    pub chain: Option<String>,
+    /// In one sentence.
+    pub reason: String,
+}
+
+/// Something new that may belong to an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sighting {
+    /// The case or alert.
+    pub(crate) member: String,
+    pub(crate) event: Option<String>,
+    /// Its scenario, else its category.
+    pub(crate) scenario: String,
+    pub(crate) spread: Spread,
+    pub(crate) at: DateTime<Utc>,
+    /// The level of an alert.
+    pub(crate) level: Option<u8>,
+    pub(crate) risk_to_life: bool,
+}
+
+/// Sightings that belong to nothing yet, by timeline and event type, the oldest first.
+pub(crate) type Loose = BTreeMap<String, VecDeque<Sighting>>;
+
+impl Incident {
+    fn node(&self, id: u32) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
     }
+
+    /// How likely it is to come to a node from the first one, in thousandths.
+    fn likely(&self, mut id: u32) -> u32 {
+        let mut permille = 1000;
+        for _ in 0..=self.nodes.len() {
+            match self.node(id).and_then(|node| node.tie.as_ref()) {
+                Some(tie) => (permille, id) = (permille * tie.permille / 1000, tie.to),
+                None => break,
+            }
+        }
+        permille
+    }
+
+    /// What follows from the nodes alone.
+    fn recount(&mut self) {
+        self.scenarios = self.nodes.iter().map(|node| node.scenario.clone()).collect();
+        self.events = self.nodes.iter().filter_map(|node| node.event.clone()).collect();
+        self.districts = self.nodes.iter().flat_map(|node| node.spread.districts.iter().cloned()).collect();
+        self.citywide = self.nodes.iter().any(|node| node.spread.city);
+        let members = self.nodes.iter().flat_map(|node| &node.members);
+        let (alerts, cases): (Vec<&String>, Vec<&String>) = members.partition(|member| is_alert(member));
+        (self.alerts, self.cases) = (alerts.into_iter().cloned().collect(), cases.len() as u64);
+        self.first = self.nodes.iter().map(|node| node.first).min().unwrap_or(self.first);
+        self.last = self.nodes.iter().map(|node| node.last).max().unwrap_or(self.last);
+    }
+}
+
+fn is_alert(member: &str) -> bool {
+    member.starts_with("alert-")
 }
 
 impl State {
-    /// The incident that explains something of `scenario` at `place`, with the reason; the best reason wins, then the
-    /// latest incident.
-    fn explaining(&self, turn: &Turn<'_>, scenario: &str, place: Where<'_>) -> Option<(String, String)> {
-        let mut best: Option<(u32, DateTime<Utc>, &Incident, String)> = None;
-        for incident in self.incidents.values().filter(|incident| incident.timeline == turn.timeline) {
-            let Some(place_reason) = near(incident, place) else { continue };
-            let Some((weight, cause)) = explains(turn, incident, scenario) else { continue };
-            // What is all over the city does not come from something of another kind in one place.
-            if matches!(place, Where::City) && !incident.citywide && incident.scenario != scenario {
-                continue;
-            }
-            let better = best.as_ref().is_none_or(|(known, last, ..)| (weight, incident.last) > (*known, *last));
-            if better {
-                best = Some((weight, incident.last, incident, format!("{cause}, {place_reason}")));
-            }
+    /// What a case tells of.
+    pub(crate) fn sighting_of_case(&self, turn: &Turn<'_>, case: &Case, text: &str) -> Sighting {
+        let point = case.lat.zip(case.lon).map(|(lat, lon)| schemas::alert::Point { lon, lat });
+        Sighting {
+            member: case.id.clone(),
+            event: turn.graph.event_of_report(&case.category, text).map(str::to_owned),
+            scenario: case.scenario.clone().unwrap_or_else(|| case.category.clone()),
+            spread: Spread::at(turn.graph, case.district.as_deref(), point),
+            at: case.handling.reported,
+            level: None,
+            risk_to_life: case.risk_to_life,
         }
-        best.map(|(_, _, incident, reason)| (incident.id.clone(), reason))
     }
 
-    /// Puts a new case into the incident that explains it, or that its place has begun.
-    pub(crate) fn join_case(&mut self, turn: &mut Turn<'_>, case: &mut Case) {
-        let member = case.id.clone();
-        if let Some(scenario) = case.scenario.clone()
-            && let Some((id, reason)) = self.explaining(turn, &scenario, Where::district(case.district.as_deref()))
-        {
-            self.join(turn, &id, &member, &scenario, case.district.as_deref(), None, &reason);
-            case.incident = Some(id);
-            return;
-        }
-        let Some(&earlier) = case.place.as_ref().and_then(|place| self.places.get(place)) else { return };
-        let Some(first) = self.cases.get(&earlier).filter(|first| turn.at - first.opened <= limits::SAME_PLACE) else { return };
-        let reason = format!("{} at the same place within a day", case.category);
-        let (first_id, known) = (first.id.clone(), first.incident.clone().filter(|id| self.incidents.contains_key(id)));
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let kind = case.scenario.clone().unwrap_or_else(|| case.category.clone());
-                let id = self.open_incident(turn, &kind, Where::district(case.district.as_deref()), &first_id, None, &reason);
-                self.attach_case(earlier, &id);
-                id
-            }
+    /// What an alert tells of.
+    pub(crate) fn sighting_of_alert(turn: &Turn<'_>, alert: &Alert) -> Sighting {
+        let property = alert.hazard.strip_suffix(crate::alerts::FORECAST).unwrap_or(&alert.hazard);
+        let mut spread = match &alert.district {
+            Some(district) => Spread::at(turn.graph, Some(district), None),
+            None => Spread { city: true, ..Spread::default() },
         };
-        let kind = case.scenario.clone().unwrap_or_else(|| case.category.clone());
-        self.join(turn, &id, &member, &kind, case.district.as_deref(), None, &reason);
-        case.incident = Some(id);
-    }
-
-    /// The incident of a new alert: one that explains it, or a new one.
-    pub(crate) fn join_alert(&mut self, turn: &mut Turn<'_>, alert: &str, scenario: &str, place: Where<'_>, level: u8) -> String {
-        if let Some((id, reason)) = self.explaining(turn, scenario, place) {
-            let district = if let Where::District(district) = place { Some(district) } else { None };
-            self.join(turn, &id, alert, scenario, district, Some(level), &reason);
-            if matches!(place, Where::City) {
-                self.incidents.get_mut(&id).expect("just joined").citywide = true;
-            }
-            return id;
-        }
-        self.open_incident(turn, scenario, place, alert, Some(level), "nothing that goes on explains it")
-    }
-
-    /// Adds an open case that was reported before its incident was known.
-    pub(crate) fn adopt_case(&mut self, turn: &mut Turn<'_>, seq: u64, incident: &str, reason: &str) {
-        let Some(case) = self.cases.get(&seq).filter(|case| case.incident.is_none()) else { return };
-        let (member, district) = (case.id.clone(), case.district.clone());
-        let scenario = case.scenario.clone().unwrap_or_else(|| case.category.clone());
-        self.attach_case(seq, incident);
-        self.join(turn, incident, &member, &scenario, district.as_deref(), None, reason);
-    }
-
-    fn attach_case(&mut self, seq: u64, incident: &str) {
-        if let Some(case) = self.cases.get_mut(&seq) {
-            case.incident = Some(incident.to_owned());
-        }
-    }
-
-    fn open_incident(&mut self, turn: &mut Turn<'_>, scenario: &str, place: Where<'_>, member: &str, level: Option<u8>, reason: &str) -> String {
-        let id = format!("incident-{}", turn.next_id());
-        let mut incident = Incident {
-            id: id.clone(),
-            scenario: scenario.to_owned(),
-            scenarios: BTreeSet::from([scenario.to_owned()]),
-            districts: BTreeSet::new(),
-            citywide: matches!(place, Where::City),
-            level: level.unwrap_or(4),
-            alerts: BTreeSet::new(),
-            cases: 0,
-            first: turn.at,
-            last: turn.at,
-            timeline: turn.timeline,
-        };
-        if let Where::District(district) = place {
-            incident.districts.insert(district.to_owned());
-        }
-        count_member(&mut incident, member, level);
-        say(turn, &incident, "opened", Some(member), reason);
-        self.incidents.insert(id.clone(), incident);
-        self.counts.incidents += 1;
-        if self.incidents.len() > limits::INCIDENTS_MAX {
-            let oldest = self.incidents.values().min_by_key(|incident| (incident.last, incident.id.clone()));
-            let oldest = oldest.expect("there are some").id.clone();
-            self.incidents.remove(&oldest);
-        }
-        id
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn join(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: &str,
-        member: &str,
-        scenario: &str,
-        district: Option<&str>,
-        level: Option<u8>,
-        reason: &str,
-    ) {
-        let Some(incident) = self.incidents.get_mut(id) else { return };
-        incident.scenarios.insert(scenario.to_owned());
-        if let Some(district) = district.filter(|district| !incident.districts.contains(*district)) {
-            incident.districts.insert(district.to_owned());
-        }
-        incident.last = incident.last.max(turn.at);
-        count_member(incident, member, level);
-        say(turn, incident, "joined", Some(member), reason);
-    }
-
-    /// An alert of an incident became worse.
-    pub(crate) fn grade_incident(&mut self, turn: &mut Turn<'_>, id: &str, alert: &str, level: u8) {
-        let Some(incident) = self.incidents.get_mut(id) else { return };
-        incident.last = incident.last.max(turn.at);
-        if level < incident.level {
-            incident.level = level;
-            say(turn, incident, "graded", Some(alert), &format!("its alert rose to level {level}"));
+        spread.bounds = alert.area.bounds;
+        Sighting {
+            member: alert.id.clone(),
+            event: turn.graph.event_of_signal(&alert.scenario, property).map(str::to_owned),
+            scenario: alert.scenario.clone(),
+            spread,
+            at: turn.at,
+            level: Some(alert.level),
+            risk_to_life: false,
         }
     }
 
@@ -172,57 +193,74 @@ impl State {
         let over: Vec<String> = self.incidents.values().filter(over).map(|incident| incident.id.clone()).collect();
         for id in over {
             let incident = self.incidents.remove(&id).expect("just found");
-            say(turn, &incident, "closed", None, "nothing has joined it for two days and no alert of it is active");
+            say(turn, &incident, Said::of("closed", "nothing has joined it for two days and no alert of it is active"));
+        }
+    }
+
+    /// Says which incident a case or an alert belongs to.
+    pub(crate) fn belongs(&mut self, member: &str, incident: Option<&str>) {
+        let incident = incident.map(str::to_owned);
+        if is_alert(member) {
+            if let Some(alert) = self.alerts.get_mut(member) {
+                alert.incident = incident;
+            }
+        } else if let Some(case) = crate::cases::case_seq(member).and_then(|seq| self.cases.get_mut(&seq)) {
+            case.incident = incident;
         }
     }
 }
 
-fn count_member(incident: &mut Incident, member: &str, level: Option<u8>) {
-    match level {
-        Some(level) => {
-            incident.alerts.insert(member.to_owned());
-            incident.level = incident.level.min(level);
-        }
-        None => incident.cases += 1,
+/// What a change says beside how the incident stands.
+#[derive(Default)]
+struct Said<'a> {
+    change: &'static str,
+    reason: String,
+    member: Option<&'a str>,
+    event: Option<&'a str>,
+    tie: Option<&'a Tie>,
+    other: Option<&'a str>,
+    considered: Vec<Considered>,
+    /// Whether to say what may follow.
+    expected: bool,
+}
+
+impl Said<'_> {
+    fn of(change: &'static str, reason: impl Into<String>) -> Self {
+        Said { change, reason: reason.into(), ..Said::default() }
     }
 }
 
-fn say(turn: &mut Turn<'_>, incident: &Incident, change: &str, member: Option<&str>, reason: &str) {
+fn say(turn: &mut Turn<'_>, incident: &Incident, said: Said<'_>) {
     let change = IncidentChange {
         id: turn.next_id(),
         incident: incident.id.clone(),
-        change: change.to_owned(),
-        member: member.map(str::to_owned),
+        change: said.change.to_owned(),
+        member: said.member.map(str::to_owned),
+        event: said.event.map(str::to_owned),
+        relation: said.tie.map(|tie| tie.relation),
+        permille: said.tie.map(|tie| tie.permille),
+        because: said.tie.and_then(|tie| tie.chain.clone()),
+        other: said.other.map(str::to_owned),
         scenario: incident.scenario.clone(),
         level: incident.level,
         alerts: incident.alerts.len() as u64,
         cases: incident.cases,
         first: incident.first,
         last: incident.last,
-        reason: reason.to_owned(),
+        reason: said.reason,
+        considered: said.considered,
+        expected: if said.expected { incident.expected.clone() } else { Vec::new() },
         evidence: turn.evidence(),
     };
     turn.effects.push(Effect::Incident(change));
 }
 
-fn near(incident: &Incident, place: Where<'_>) -> Option<String> {
-    match place {
-        _ if incident.citywide => Some("all over the city".to_owned()),
-        Where::District(district) if incident.districts.contains(district) => Some(format!("in {district}")),
-        Where::City => Some("all over the city".to_owned()),
-        Where::District(_) | Where::Unknown => None,
-    }
+/// The local moment at which chains are asked for.
+fn when(turn: &Turn<'_>, utc_offset_minutes: i32) -> When {
+    When::local(turn.at, utc_offset_minutes)
 }
 
-/// How strongly an incident explains something of `scenario` now, and in which words.
-fn explains(turn: &Turn<'_>, incident: &Incident, scenario: &str) -> Option<(u32, String)> {
-    let since_last = turn.at - incident.last;
-    if since_last <= limits::INCIDENT_JOIN && incident.scenarios.contains(scenario) {
-        return Some((1000, format!("{scenario} goes on")));
-    }
-    // From what it began with, not from what has joined since: else likely steps would add up to unlikely ways.
-    let link = turn.graph.link_of_scenarios(&incident.scenario, scenario)?;
-    let in_time = turn.at - incident.first <= TimeDelta::minutes(i64::from(link.lag_minutes[2])) + limits::INCIDENT_JOIN;
-    (link.permille >= limits::CHAIN_PERMILLE_MIN && in_time)
-        .then(|| (link.permille.min(999), format!("{} ({}‰)", link.path(), link.permille)))
+/// Where chains are asked for.
+fn here(spread: &Spread) -> Here<'_> {
+    Here { place: spread.districts.first().map(String::as_str).filter(|_| !spread.city), point: spread.bounds.map(|(low, _)| low).filter(|_| !spread.city) }
 }

@@ -3,8 +3,9 @@
 //! [`Brain::apply`] is synchronous and total: every record has a transition, malformed ones included. Time is the city's:
 //! it comes from the times of events and timers, never from when a record was written down. Ids come from the records'
 //! numbers, and state is plain collections of integers and text. Reports open cases and take them to the unit that owes
-//! them (`cases`); signals and surges raise alerts (`alerts`, `surge`), of which people are told (`notify`); what belongs
-//! together becomes an incident (`incidents`); people command (`commands`); deadlines come back as timers.
+//! them (`cases`); signals and surges raise alerts (`alerts`, `surge`), and so do weak signs that add up (`weak`); people are
+//! told of them (`notify`); what belongs together becomes an incident (`incidents`); people command (`commands`); deadlines
+//! come back as timers.
 //!
 //! It knows nothing of Kafka, files, clocks, threads or models: what it wants done it returns as [`Effect`]s.
 
@@ -20,6 +21,7 @@ mod limits;
 mod notify;
 mod state;
 mod surge;
+mod weak;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -33,14 +35,15 @@ pub use alerts::warning::PublicWarning;
 pub use chain::Chain;
 pub use effect::{Considered, Decision, Dispatch, Effect, Expected, GraphChange, IncidentChange, Relation, SOURCE, WakeAt, effect_event, effects_bytes};
 pub use notify::{Group, Silence};
-pub use state::{Alert, Case, Counts, Incident};
+pub use incidents::{Incident, Node, Spread, Tie};
+pub use state::{Alert, Case, Counts};
 
 use cases::Intake;
 use clock::{Clocks, believable};
 use state::{State, Timer, Turn, Wake, quote};
 
-/// The layout of a snapshot. 4: the graph is a fold of changes.
-const LAYOUT: u32 = 4;
+/// The layout of a snapshot. 5: incidents are trees of events.
+const LAYOUT: u32 = 5;
 
 /// What the brain is told once; everything that changes later comes as a `ConfigChanged` record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +107,8 @@ impl Brain {
             active: BTreeMap::new(),
             alerting: alerts::Alerting::default(),
             incidents: BTreeMap::new(),
+            loose: BTreeMap::new(),
+            hints: BTreeMap::new(),
             surges: BTreeMap::new(),
             timers: BTreeSet::new(),
             commands: VecDeque::new(),
@@ -369,6 +374,7 @@ impl State {
             [case, wake] if Wake::read(wake).is_some() => self.case_timer(turn, case, Wake::read(wake).expect("just read")),
             ["alert", key, "pending"] => self.pending_due(turn, key),
             ["alert", key, "clear"] => self.clear_due(turn, key),
+            ["alert", id, "expected"] => self.expected_due(turn, id),
             ["alert", id, "life"] => self.life_due(turn, id),
             ["alert", id, "warning"] => self.warning_due(turn, id),
             ["notify", group, "flush"] => self.flush(turn, group),

@@ -37,7 +37,7 @@ pub(crate) const MEANING_MIN: usize = 4;
 /// The same category at the same place within this time belongs to one incident.
 pub(crate) const SAME_PLACE: TimeDelta = TimeDelta::hours(24);
 
-/// An incident takes in what happens within this time of its last event.
+/// An event goes on when it is seen again within this time.
 pub(crate) const INCIDENT_JOIN: TimeDelta = TimeDelta::hours(6);
 
 /// An incident that nothing has joined for this long is over.
@@ -46,8 +46,64 @@ pub(crate) const INCIDENT_AGE_MAX: TimeDelta = TimeDelta::hours(48);
 /// Incidents in state; the oldest leave first.
 pub(crate) const INCIDENTS_MAX: usize = 4096;
 
-/// A chain less likely than this does not explain anything by itself.
+/// Nodes of one incident; beyond, something new goes into the node that it would hang on.
+pub(crate) const NODES_MAX: usize = 64;
+
+/// A chain less likely than this explains nothing, neither from the event that it hangs on nor from what the incident began
+/// with.
+pub(crate) const TIE_PERMILLE_MIN: u32 = 30;
+/// See [`TIE_PERMILLE_MIN`].
 pub(crate) const CHAIN_PERMILLE_MIN: u32 = 20;
+
+/// From this probability on a cause that is seen later joins the incident that it explains with another one, and two reports
+/// of different kinds are an incident.
+pub(crate) const MERGE_PERMILLE_MIN: u32 = 100;
+/// Two incidents in which the same event goes on are one when both are fresh and near: see `incidents/tie.rs`.
+pub(crate) const MERGE_WEIGHT_MIN: u32 = 400;
+
+/// From this probability on something that nobody has seen explains two events that somebody has.
+pub(crate) const SHARED_PERMILLE_MIN: u32 = 150;
+
+/// What follows may be reported a little before its time, and long after: clocks differ, and people call when they have time.
+pub(crate) const EARLY: TimeDelta = TimeDelta::minutes(15);
+/// See [`EARLY`].
+pub(crate) const LATE: TimeDelta = TimeDelta::hours(2);
+/// So much later than what it led to may a cause be seen.
+pub(crate) const EXPLAINED_LATE: TimeDelta = TimeDelta::hours(1);
+
+/// How far a report's point may be from what it tells of, in metres.
+pub(crate) const PLACE_BLUR_M: u32 = 100;
+/// What happens this near to the border of a district happens in the next one too, in metres.
+pub(crate) const NEXT_DOOR_M: u32 = 1000;
+/// Two reports of one kind that nothing else joins are one matter within so many metres.
+pub(crate) const SAME_MATTER_M: u32 = 300;
+
+/// Incidents that a change names as considered and rejected: a reviewer asks for the nearest few.
+pub(crate) const CONSIDERED_MAX: usize = 3;
+
+/// Chains that are looked at from each event of an incident, and events that are named as expected.
+pub(crate) const FOLLOWING_MAX: usize = 12;
+/// See [`FOLLOWING_MAX`].
+pub(crate) const EXPECTED_MAX: usize = 5;
+
+/// Reports of one event type that belong to nothing yet; and how many of them an incident takes in when it begins.
+pub(crate) const LOOSE_MAX: usize = 128;
+/// See [`LOOSE_MAX`].
+pub(crate) const ADOPTED_MAX: usize = 64;
+
+/// A forecast that has not come true so long after its time does not come true.
+pub(crate) const FORECAST_GRACE: TimeDelta = TimeDelta::minutes(30);
+
+/// A forecast whose moment moved by more than this is told again.
+pub(crate) const FORECAST_MOVED: TimeDelta = TimeDelta::minutes(10);
+
+/// The level of the early alert that weak signs add up to; an alert of this level or a graver one needs no early one.
+pub(crate) const WEAK_LEVEL: u8 = 3;
+/// Weak signs within so many metres speak of one danger.
+pub(crate) const HINT_REACH_M: u32 = 1500;
+
+/// Weak signs of one scenario that are remembered.
+pub(crate) const HINTS_MAX: usize = 512;
 
 /// Alerts in state; the oldest cleared ones leave first, an active one never leaves.
 pub(crate) const ALERTS_MAX: usize = 2048;

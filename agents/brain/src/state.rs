@@ -15,7 +15,9 @@ use crate::alerts::warning::PublicWarning;
 use crate::cases::Spot;
 use crate::clock::Clocks;
 use crate::effect::{Decision, Effect, WakeAt};
+use crate::incidents::{Incident, Loose};
 use crate::limits;
+use crate::weak::Hint;
 
 /// Everything that the brain remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,10 @@ pub(crate) struct State {
     /// What goes on around the alerts: groups, silences, exercises, what is not yet an alert.
     pub(crate) alerting: Alerting,
     pub(crate) incidents: BTreeMap<String, Incident>,
+    /// What may become part of an incident.
+    pub(crate) loose: Loose,
+    /// What may add up to an early alert, by timeline and scenario.
+    pub(crate) hints: BTreeMap<String, VecDeque<Hint>>,
     pub(crate) surges: BTreeMap<String, Surge>,
     pub(crate) timers: BTreeSet<Timer>,
     pub(crate) commands: VecDeque<String>,
@@ -203,8 +209,12 @@ pub struct Alert {
     pub headline: Headline,
     /// Where it holds.
     pub area: Area,
-    /// Since when.
+    /// Since when; for what is expected, from when on.
     pub onset: DateTime<Utc>,
+    /// For what was expected and came true: how many seconds before it was told.
+    pub lead_s: Option<i64>,
+    /// When it was raised.
+    pub since: DateTime<Utc>,
     /// When it last changed.
     pub changed: DateTime<Utc>,
     /// The incident that it belongs to.
@@ -227,32 +237,6 @@ pub struct Alert {
     pub(crate) cap_refs: Vec<(String, DateTime<Utc>)>,
     /// Whether its last CAP message was a Cancel, after which there is none.
     pub(crate) cancelled: bool,
-    pub(crate) timeline: u32,
-}
-
-/// What belongs together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incident {
-    /// Its id.
-    pub id: String,
-    /// The scenario or category that it began with.
-    pub scenario: String,
-    /// All scenarios and categories in it.
-    pub scenarios: BTreeSet<String>,
-    /// The districts it touches; a whole city when `citywide`.
-    pub districts: BTreeSet<String>,
-    /// Whether it is everywhere.
-    pub citywide: bool,
-    /// The worst level of its alerts, 4 when it has none.
-    pub level: u8,
-    /// Its alerts.
-    pub alerts: BTreeSet<String>,
-    /// How many cases it holds.
-    pub cases: u64,
-    /// When it began, in city time.
-    pub first: DateTime<Utc>,
-    /// Its latest event, in city time.
-    pub last: DateTime<Utc>,
     pub(crate) timeline: u32,
 }
 

@@ -124,6 +124,7 @@ fn grant(brain: &Brain, wish: &Wish, time: DateTime<Utc>) -> JournalRecord {
                 unit: None,
                 window_start: None,
                 window_end: None,
+                expected: None,
                 lat,
                 lon,
                 pending_s: None,

@@ -181,6 +181,7 @@ fn bodies(brain: &Brain, kind: &str, rest: &str) -> Vec<Body> {
                 unit: some("m"),
                 window_start: None,
                 window_end: None,
+                expected: None,
                 lat: None,
                 lon: None,
                 pending_s: None,

@@ -61,6 +61,7 @@ fn signal() -> impl Strategy<Value = Body> {
             unit: Some("m".to_owned()),
             window_start: start,
             window_end: None,
+            expected: None,
             lat,
             lon,
             pending_s: None,

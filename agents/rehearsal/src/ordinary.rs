@@ -24,9 +24,11 @@ const MATTERS: [Matter; 10] = [
     Matter { kind: "消费维权", zh: "{place}健身房关门了，不退钱", en: "The gym at {place} closed over night and keeps our money." },
 ];
 
-/// The matters of which nobody can say that they belong to what the script tells of: those of other categories.
+/// The matters of which nobody can say that they belong to what the script tells of.
 pub(crate) fn matters(script: &Script, graph: &Graph) -> Vec<&'static Matter> {
-    let told: Vec<&String> = script.events.iter().filter_map(|event| graph.event(event.event.as_deref()?)).flat_map(|event| &event.categories).collect();
-    let apart = |matter: &&Matter| !told.contains(&&graph.sort_text(matter.zh).category) && !told.contains(&&graph.sort_text(matter.en).category);
-    MATTERS.iter().filter(apart).collect()
+    let tells_of = |text: &str| {
+        let told = graph.event_of_report(&graph.sort_text(text).category, text);
+        told.is_some_and(|told| script.events.iter().any(|event| event.event.as_deref() == Some(told)))
+    };
+    MATTERS.iter().filter(|matter| !tells_of(matter.zh) && !tells_of(matter.en)).collect()
 }

@@ -1,6 +1,6 @@
 //! What people may do with an alert: own it, hand it on, remark on it, judge it, end it, warn the public of it.
 
-use schemas::alert::AlertState;
+use schemas::alert::{AlertState, Verdict};
 use schemas::journal::{Action, Command};
 
 use crate::commands::known_unit;
@@ -23,6 +23,7 @@ impl State {
             Action::Judge => {
                 alert.verdict = Some(command.alerting.verdict.ok_or("a judgement needs a verdict: real, false, drill or duplicate")?);
                 self.change(turn, id, "judged", &reason);
+                self.leave_if_nothing_was(turn, id, &reason);
             }
             Action::CancelWarning => self.cancel_warning(turn, command, id)?,
             // An acknowledgement that comes after the end finds nothing to own, and opens nothing again.
@@ -46,6 +47,7 @@ impl State {
             Action::Close => {
                 alert.verdict = command.alerting.verdict.or(alert.verdict);
                 self.clear(turn, id, "closed", &reason);
+                self.leave_if_nothing_was(turn, id, &reason);
             }
             Action::DraftWarning => self.draft_warning(turn, command, id)?,
             Action::ApproveWarning => self.approve_warning(turn, command, id)?,
@@ -73,6 +75,13 @@ impl State {
             | Action::Reject => return Err("this is for cases, not for alerts".to_owned()),
         }
         Ok(())
+    }
+
+    /// What was no danger belongs to no incident.
+    fn leave_if_nothing_was(&mut self, turn: &mut Turn<'_>, id: &str, reason: &str) {
+        if matches!(self.alerts[id].verdict, Some(Verdict::False | Verdict::Drill)) {
+            self.leave_incident(turn, id, reason);
+        }
     }
 
     /// Commands about the city's alerts as a whole. `None`: it is about one alert or case.

@@ -5,7 +5,6 @@ use schemas::alert::AlertState;
 use schemas::position::Position;
 
 use super::{Finding, Pending, alert_key, face, hysteresis, span};
-use crate::incidents::Where;
 use crate::limits;
 use crate::state::{Alert, State, Timer, Turn};
 
@@ -70,9 +69,7 @@ impl State {
 
     fn raise_new(&mut self, turn: &mut Turn<'_>, key: String, finding: Finding) {
         let id = format!("alert-{}", turn.next_id());
-        let place = finding.district.as_deref().map_or(Where::City, Where::District);
-        // What is practised, and what is about a device, is no part of what happens to the city.
-        let incident = (finding.status.is_actual() && !finding.alone).then(|| self.join_alert(turn, &id, &finding.scenario, place, finding.level));
+        let is_meant = finding.status.is_actual() && !finding.alone;
         let face = face(turn, &finding.scenario);
         let flapping = match self.ended_lately(turn, &key, &finding.scenario) {
             true => self.came_back(turn, &key, &finding.scenario),
@@ -100,9 +97,11 @@ impl State {
             group: String::new(),
             headline: finding.headline,
             area: finding.area,
-            onset: finding.onset.min(turn.at),
+            onset: finding.onset,
+            lead_s: None,
+            since: turn.at,
             changed: turn.at,
-            incident,
+            incident: None,
             unit: face.as_ref().map(|face| face.unit.clone()),
             plan: face.and_then(|face| face.plan),
             evidence_count: 0,
@@ -117,11 +116,16 @@ impl State {
         self.active.insert(key.clone(), id.clone());
         self.alerts.insert(id.clone(), alert);
         self.counts.alerts += 1;
+        // What is practised, and what is about a device, is no part of what happens to the city.
+        if is_meant {
+            self.join_alert(turn, &id);
+        }
         self.support(&id, finding.evidence);
         self.change(turn, &id, "raised", &finding.reason);
         self.wake_at(turn, life_timer(&id), turn.at + limits::ALERT_LIFE);
         self.propose_dispatch(turn, &id);
         self.note_flapping(turn, &id, flapping);
+        self.comes_true(turn, &id);
         self.retire_alerts();
     }
 
@@ -155,9 +159,10 @@ impl State {
             alert.acknowledged = false;
             let incident = alert.incident.clone();
             if let Some(incident) = incident {
-                self.grade_incident(turn, &incident, id, finding.level);
+                self.worsen_incident(turn, &incident, id, finding.level);
             }
             self.change(turn, id, "upgraded", &finding.reason);
+            self.comes_true(turn, id);
             self.propose_dispatch(turn, id);
             return;
         }

@@ -45,6 +45,7 @@ impl State {
             flap_score: alert.flap_score,
             verdict: alert.verdict,
             onset: alert.onset,
+            lead_s: alert.lead_s,
             at: turn.at,
             incident: alert.incident.clone(),
             unit: alert.unit.clone(),

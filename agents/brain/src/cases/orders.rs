@@ -54,7 +54,12 @@ impl State {
             },
             Action::Void => match command.ground.unwrap_or(VoidGround::NotAccepted) {
                 VoidGround::Duplicate => self.merge_by_order(turn, command, seq, case),
-                ground => self.go(turn, seq, case, CaseState::Voided, &Said { ground: Some(ground), ..Said::by(actor, reason) }),
+                ground => {
+                    let member = case.id.clone();
+                    self.go(turn, seq, case, CaseState::Voided, &Said { ground: Some(ground), ..Said::by(actor, reason) })?;
+                    self.leave_incident(turn, &member, &format!("{actor}: {reason}"));
+                    Ok(())
+                }
             },
             Action::Extend => {
                 let due = self.new_due(turn, &case, command.due)?;
@@ -233,7 +238,14 @@ impl State {
         self.step(turn, &mut case, CaseState::Assigned, &said);
         self.start_clock(turn, &mut case);
         self.index(turn, seq, &mut case);
+        let mut now = case.clone();
         self.put_back(turn, seq, case);
+        // As another kind of matter it may belong elsewhere.
+        self.leave_incident(turn, &now.id, &format!("it is {} now", now.category));
+        now.incident = None;
+        self.join_case(turn, &mut now, "");
+        let (member, incident) = (now.id, now.incident);
+        self.belongs(&member, incident.as_deref());
         Ok(())
     }
 }

@@ -112,6 +112,7 @@ impl City {
             unit: None,
             window_start: None,
             window_end: None,
+            expected: None,
             lat: point.map(|(lat, _)| MicroDeg(lat)),
             lon: point.map(|(_, lon)| MicroDeg(lon)),
             pending_s: None,

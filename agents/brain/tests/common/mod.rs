@@ -50,6 +50,11 @@ impl City {
         self.apply(Some(event), Body::Signal(signal));
     }
 
+    /// Something of the outside world comes.
+    pub fn hear(&mut self, event: EventRef, body: Body) {
+        self.apply(Some(event), body);
+    }
+
     /// A person commands.
     pub fn command(&mut self, action: Action, target: &str, actor: &str, alerting: AlertOrder) {
         let seq = self.brain.next_seq();
@@ -128,6 +133,7 @@ pub fn found(scenario: &str, station: &str, district: &str, level: u8, state: Si
         unit: Some("m".to_owned()),
         window_start: None,
         window_end: None,
+        expected: None,
         lat: None,
         lon: None,
         pending_s: None,

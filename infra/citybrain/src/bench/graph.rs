@@ -60,6 +60,7 @@ fn changes(edges: u64, dice: &mut Dice) -> Vec<Change> {
             id,
             major: "m".to_owned(),
             hazard: "h".to_owned(),
+            extent: Reach::District,
             properties: Vec::new(),
             categories: Vec::new(),
             words: Vec::new(),

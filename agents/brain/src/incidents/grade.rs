@@ -1,0 +1,55 @@
+//! How grave an incident is: the worst level of its alerts, and what the rules of its scenarios say.
+
+use graph::{Grade, Graph};
+
+use super::{Incident, Said, say};
+use crate::state::{State, Turn};
+
+impl State {
+    /// An alert of an incident became worse.
+    pub(crate) fn worsen_incident(&mut self, turn: &mut Turn<'_>, id: &str, alert: &str, level: u8) {
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        incident.last = incident.last.max(turn.at);
+        if level < incident.level {
+            incident.level = level;
+            say(turn, incident, Said { member: Some(alert), ..Said::of("graded", format!("its alert rose to level {level}")) });
+        }
+    }
+
+    /// Looks whether a rule makes an incident graver than it was.
+    pub(super) fn grade_incident(&mut self, turn: &mut Turn<'_>, id: &str, member: &str) {
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        if let Some((level, reason)) = by_rules(turn.graph, incident).filter(|(level, _)| *level < incident.level) {
+            incident.level = level;
+            say(turn, incident, Said { member: Some(member), ..Said::of("graded", reason) });
+        }
+    }
+}
+
+/// The gravest level that a rule gives, and which.
+fn by_rules(graph: &Graph, incident: &Incident) -> Option<(u8, String)> {
+    let scenarios = incident.scenarios.iter().filter_map(|id| graph.scenario(id));
+    let holding = scenarios.flat_map(|scenario| scenario.grades.iter().filter_map(|grade| Some((grade.level, format!("{}: {}", scenario.id, holds(grade, incident)?)))));
+    holding.min()
+}
+
+/// Whether all that a rule asks for is there, in words.
+fn holds(grade: &Grade, incident: &Incident) -> Option<String> {
+    let mut said = Vec::new();
+    if grade.risk_to_life {
+        (incident.risks > 0).then_some(())?;
+        said.push("somebody's life is at risk".to_owned());
+    }
+    if let Some(reports) = grade.reports {
+        (incident.cases >= u64::from(reports)).then_some(())?;
+        said.push(format!("{reports} reports"));
+    }
+    if let Some(districts) = grade.districts {
+        (incident.districts.len() as u64 >= u64::from(districts)).then_some(())?;
+        said.push(format!("{districts} districts"));
+    }
+    if !grade.events.is_empty() {
+        said.push(grade.events.iter().find(|event| incident.events.contains(*event))?.clone());
+    }
+    Some(said.join(", "))
+}

@@ -1,0 +1,225 @@
+//! How incidents form, grow together, fall apart and are graded; early alerts that come true or do not.
+
+mod common;
+
+use brain::{Effect, IncidentChange, Relation};
+use chrono::TimeDelta;
+use common::{City, found};
+use schemas::alert::{AlertState, Verdict};
+use schemas::journal::{Action, AlertOrder, Body, EventRef, HotlineMessage};
+use schemas::signal::{MicroDeg, Signal, SignalKind, SignalState};
+
+use SignalState::{Cleared, Raised};
+
+/// A gauge on the map. A thousandth of a degree of latitude is 111 m.
+fn gauge(scenario: &str, property: &str, station: &str, district: &str, at: (f64, f64), level: u8) -> Signal {
+    Signal {
+        property: Some(property.to_owned()),
+        lat: MicroDeg::from_degrees(at.0),
+        lon: MicroDeg::from_degrees(at.1),
+        ..found(scenario, station, district, level, Raised)
+    }
+}
+
+fn call(city: &mut City, text: &str, district: &str, at: (f64, f64)) {
+    let seq = city.brain.next_seq();
+    let event = EventRef { source: "hotline".to_owned(), id: seq.to_string(), time: Some(city.clock) };
+    let message = HotlineMessage {
+        message_id: seq.to_string(),
+        text: text.to_owned(),
+        district: Some(district.to_owned()),
+        lat: MicroDeg::from_degrees(at.0),
+        lon: MicroDeg::from_degrees(at.1),
+        ..HotlineMessage::default()
+    };
+    city.hear(event, Body::Hotline(message));
+}
+
+/// The changes of incidents since this was asked last.
+fn changes(city: &mut City) -> Vec<IncidentChange> {
+    std::mem::take(&mut city.effects).into_iter().filter_map(|effect| if let Effect::Incident(it) = effect { Some(it) } else { None }).collect()
+}
+
+fn brief(changes: &[IncidentChange]) -> Vec<(&str, Option<&str>, Option<Relation>)> {
+    changes.iter().map(|it| (it.change.as_str(), it.event.as_deref(), it.relation)).collect()
+}
+
+const BURST: (f64, f64) = (30.588, 114.322);
+/// 440 m north of it.
+const NEAR: (f64, f64) = (30.592, 114.322);
+/// 9 km south of it.
+const FAR: (f64, f64) = (30.505, 114.322);
+
+#[test]
+fn what_a_burst_leads_to_joins_it_where_and_when_the_chain_says_so() {
+    let mut city = City::new();
+    city.signal(gauge("water_main_burst", "pressure", "p1", "d03", BURST, 2));
+    let opened = changes(&mut city);
+    assert_eq!(brief(&opened), [("opened", Some("main_burst"), None)]);
+    let expected: Vec<&str> = opened[0].expected.iter().map(|it| it.event.as_str()).collect();
+    assert!(expected.contains(&"water_outage") && expected.contains(&"ponding"), "{expected:?}");
+    city.pass(20 * 60);
+    call(&mut city, "民主路路面大量积水", "d03", NEAR);
+    let joined = changes(&mut city);
+    assert_eq!(brief(&joined), [("joined", Some("ponding"), Some(Relation::ComesOf))], "{joined:?}");
+    assert_eq!((joined[0].permille, joined[0].because.as_deref()), (Some(500), Some("main_burst → ponding")));
+    assert!(!joined[0].expected.iter().any(|it| it.event == "ponding"), "what has come is expected no more");
+    city.pass(60);
+    call(&mut city, "路面大量积水", "d07", FAR);
+    assert_eq!(brief(&changes(&mut city)), [], "beyond 800 m it is another matter, and one call alone is none");
+    assert_eq!(city.brain.incidents().count(), 1);
+}
+
+#[test]
+fn what_was_considered_and_rejected_is_told() {
+    let mut city = City::new();
+    city.signal(gauge("water_main_burst", "pressure", "p1", "d03", BURST, 2));
+    let burst = city.brain.incidents().next().expect("one").id.clone();
+    city.pass(20 * 60);
+    changes(&mut city);
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d07", FAR, 3));
+    let opened = changes(&mut city);
+    assert_eq!(opened[0].change, "opened");
+    assert_eq!(opened[0].considered.len(), 1);
+    assert_eq!(opened[0].considered[0].incident, burst);
+    assert!(opened[0].considered[0].reason.contains("main_burst → ponding") && opened[0].considered[0].reason.contains("m away, and it reaches 800 m"), "{opened:?}");
+}
+
+#[test]
+fn a_border_between_districts_parts_nothing() {
+    let mut city = City::new();
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d01", (30.6000, 114.3000), 3));
+    city.pass(600);
+    city.signal(gauge("urban_flooding", "water_level", "w2", "d02", (30.6030, 114.3000), 3));
+    assert_eq!(city.brain.incidents().count(), 1);
+    let incident = city.brain.incidents().next().expect("one");
+    assert_eq!(incident.districts.iter().map(String::as_str).collect::<Vec<_>>(), ["d01", "d02"]);
+}
+
+#[test]
+fn a_cause_that_is_seen_later_joins_what_came_of_it() {
+    let mut city = City::new();
+    // Water on two roads, 2.2 km apart: two matters, as far as anybody knows.
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d02", (30.5700, 114.2600), 3));
+    city.pass(300);
+    city.signal(gauge("urban_flooding", "water_level", "w2", "d02", (30.5900, 114.2600), 3));
+    assert_eq!(city.brain.incidents().count(), 2);
+    city.pass(300);
+    changes(&mut city);
+    city.signal(gauge("urban_flooding", "rainfall", "r1", "d02", (30.5800, 114.2650), 3));
+    let told = changes(&mut city);
+    assert_eq!(city.brain.incidents().count(), 1, "the rain explains both: {told:?}");
+    let merged = told.iter().find(|it| it.change == "merged").expect("merged");
+    assert!(told.iter().any(|it| it.change == "closed" && it.other.as_deref() == Some(merged.incident.as_str())));
+    assert!(city.brain.alerts().all(|alert| alert.incident.as_deref() == Some(merged.incident.as_str())));
+}
+
+#[test]
+fn without_its_cause_an_incident_falls_apart() {
+    let mut city = City::new();
+    city.signal(gauge("urban_flooding", "rainfall", "r1", "d02", (30.5800, 114.2650), 3));
+    let rain = city.alert();
+    city.pass(1200);
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d02", (30.5700, 114.2600), 3));
+    city.pass(300);
+    city.signal(gauge("urban_flooding", "water_level", "w2", "d02", (30.5900, 114.2600), 3));
+    assert_eq!(city.brain.incidents().count(), 1);
+    changes(&mut city);
+    city.command(Action::Judge, &rain, "duty", AlertOrder { verdict: Some(Verdict::False), ..AlertOrder::default() });
+    let told = changes(&mut city);
+    assert_eq!(told.iter().map(|it| it.change.as_str()).collect::<Vec<_>>(), ["left", "split"], "{told:?}");
+    assert_eq!(city.brain.incidents().count(), 2);
+    assert_eq!(city.brain.alert(&rain).expect("there").incident, None);
+    let incidents: std::collections::BTreeSet<_> = city.brain.alerts().filter_map(|alert| alert.incident.clone()).collect();
+    assert_eq!(incidents.len(), 2);
+}
+
+#[test]
+fn rules_of_the_scenario_grade_it() {
+    let mut city = City::new();
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d02", (30.5700, 114.2600), 3));
+    changes(&mut city);
+    city.pass(1800);
+    call(&mut city, "下穿通道被淹，有人被困车里", "d02", (30.5705, 114.2605));
+    let told = changes(&mut city);
+    let graded = told.iter().find(|it| it.change == "graded").expect("graded");
+    assert_eq!((graded.level, graded.reason.as_str()), (2, "urban_flooding: somebody's life is at risk"));
+}
+
+#[test]
+fn signs_of_several_kinds_are_an_early_alert_and_it_is_known_how_early() {
+    let mut city = City::new();
+    city.signal(gauge("gas_explosion", "gas", "g1", "d04", (30.5310, 114.3600), 4));
+    for _ in 0..3 {
+        city.pass(60);
+        call(&mut city, "楼道里有燃气味", "d04", (30.5312, 114.3602));
+        assert!(!city.brain.alerts().any(|alert| alert.hazard == "weak_signals"));
+    }
+    city.pass(60);
+    call(&mut city, "闻到煤气味很重", "d04", (30.5311, 114.3601));
+    let early = city.brain.alerts().find(|alert| alert.hazard == "weak_signals").expect("an early alert").clone();
+    assert_eq!((early.level, early.state), (3, AlertState::Active));
+    city.pass(30 * 60);
+    city.changes();
+    city.signal(gauge("gas_explosion", "gas", "g2", "d04", (30.5315, 114.3600), 1));
+    let over = city.changes().into_iter().find(|it| it.alert == early.id).expect("it is over");
+    assert_eq!((over.change.as_str(), over.lead_s), ("came_true", Some(30 * 60)));
+}
+
+#[test]
+fn calls_alone_and_one_sensor_alone_are_no_weak_signs() {
+    let mut city = City::new();
+    for _ in 0..5 {
+        call(&mut city, "路面积水", "d02", (30.5700, 114.2600));
+        city.pass(60);
+    }
+    assert!(!city.brain.alerts().any(|alert| alert.hazard == "weak_signals"));
+    let mut city = City::new();
+    for _ in 0..5 {
+        city.signal(gauge("urban_flooding", "water_level", "w1", "d02", (30.5700, 114.2600), 4));
+        city.pass(60);
+    }
+    assert!(!city.brain.alerts().any(|alert| alert.hazard == "weak_signals"));
+}
+
+fn trend(expected_s: i64, city: &City, state: SignalState) -> Signal {
+    let expected = Some(city.clock + TimeDelta::seconds(expected_s));
+    Signal { signal: SignalKind::Trend, expected, state, ..gauge("urban_flooding", "water_level", "w1", "d02", (30.57, 114.26), 2) }
+}
+
+#[test]
+fn a_forecast_has_its_onset_in_the_future_and_its_lead_is_measured() {
+    let mut city = City::new();
+    let signal = trend(40 * 60, &city, Raised);
+    city.signal(signal);
+    let forecast = city.changes().into_iter().find(|it| it.hazard == "water_level_forecast").expect("a forecast");
+    assert_eq!((forecast.change.as_str(), forecast.onset), ("raised", city.clock + TimeDelta::minutes(40)));
+    let cap = forecast.cap.expect("a message");
+    assert!(cap.contains("<urgency>Expected</urgency>") && cap.contains("<certainty>Likely</certainty>") && cap.contains("<onset>"), "{cap}");
+    city.pass(20 * 60);
+    // Milder than foretold: not yet.
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d02", (30.57, 114.26), 3));
+    assert!(!city.changes().iter().any(|it| it.change == "came_true"));
+    city.pass(15 * 60);
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d02", (30.57, 114.26), 2));
+    let over = city.changes().into_iter().find(|it| it.change == "came_true").expect("it came true");
+    assert_eq!((over.hazard.as_str(), over.lead_s), ("water_level_forecast", Some(35 * 60)));
+}
+
+#[test]
+fn a_forecast_that_does_not_come_true_ends_by_itself() {
+    let mut city = City::new();
+    let signal = trend(40 * 60, &city, Raised);
+    city.signal(signal);
+    city.changes();
+    city.pass(70 * 60 - 1);
+    assert_eq!(city.changes().iter().filter(|it| it.state == AlertState::Cleared).count(), 0);
+    city.pass(1);
+    let over = city.changes();
+    assert_eq!(over.iter().map(|it| it.change.as_str()).collect::<Vec<_>>(), ["did_not_come"]);
+    let signal = trend(-60, &city, Raised);
+    city.signal(signal);
+    assert_eq!(city.refused(), ["a trend needs `expected`, a moment in the future"]);
+    let signal = trend(60, &city, Cleared);
+    city.signal(signal);
+}
