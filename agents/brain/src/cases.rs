@@ -25,6 +25,7 @@ use crate::effect::{Decision, Effect};
 use crate::limits;
 use crate::state::{Case, Handling, Leaving, Report, State, Turn};
 
+pub(crate) use machine::machine_key;
 pub(crate) use place::Spot;
 pub(crate) use tell::{Said, dispatch, emit};
 

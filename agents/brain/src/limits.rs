@@ -64,7 +64,8 @@ pub(crate) const MERGE_WEIGHT_MIN: u32 = 400;
 /// From this probability on something that nobody has seen explains two events that somebody has.
 pub(crate) const SHARED_PERMILLE_MIN: u32 = 150;
 
-/// What follows may be reported a little before its time, and long after: clocks differ, and people call when they have time.
+/// What follows may be reported a little before its cause, and long after its time: clocks differ, and people call when they
+/// have time.
 pub(crate) const EARLY: TimeDelta = TimeDelta::minutes(15);
 /// See [`EARLY`].
 pub(crate) const LATE: TimeDelta = TimeDelta::hours(2);

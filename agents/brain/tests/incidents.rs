@@ -55,7 +55,7 @@ fn what_a_burst_leads_to_joins_it_where_and_when_the_chain_says_so() {
     let mut city = City::new();
     city.signal(gauge("water_main_burst", "pressure", "p1", "d03", BURST, 2));
     let opened = changes(&mut city);
-    assert_eq!(brief(&opened), [("opened", Some("main_burst"), None)]);
+    assert_eq!(brief(&opened), [("opened", Some("main_burst"), None), ("joined", Some("main_burst"), Some(Relation::Evidence))], "the alert, and the case that it opens");
     let expected: Vec<&str> = opened[0].expected.iter().map(|it| it.event.as_str()).collect();
     assert!(expected.contains(&"water_outage") && expected.contains(&"ponding"), "{expected:?}");
     city.pass(20 * 60);

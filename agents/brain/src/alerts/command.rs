@@ -3,6 +3,7 @@
 use schemas::alert::{AlertState, Verdict};
 use schemas::journal::{Action, Command};
 
+use crate::cases::{case_id, machine_key};
 use crate::commands::known_unit;
 use crate::state::{State, Turn, quote};
 
@@ -77,10 +78,14 @@ impl State {
         Ok(())
     }
 
-    /// What was no danger belongs to no incident.
+    /// What was no danger belongs to no incident, nor does the case that it opened.
     fn leave_if_nothing_was(&mut self, turn: &mut Turn<'_>, id: &str, reason: &str) {
         if matches!(self.alerts[id].verdict, Some(Verdict::False | Verdict::Drill)) {
+            let opened = self.requests.get(&machine_key(id)).map(|seq| case_id(*seq));
             self.leave_incident(turn, id, reason);
+            if let Some(case) = opened {
+                self.leave_incident(turn, &case, reason);
+            }
         }
     }
 

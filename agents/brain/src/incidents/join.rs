@@ -13,6 +13,10 @@ use crate::state::{Case, State, Turn};
 impl State {
     /// Puts a new case where it belongs. `text` is what was said.
     pub(crate) fn join_case(&mut self, turn: &mut Turn<'_>, case: &mut Case, text: &str) {
+        if case.channel == MACHINE {
+            case.incident = self.join_its_alert(turn, case);
+            return;
+        }
         let new = self.sighting_of_case(turn, case, text);
         let (tied, considered) = self.explaining(turn, &new);
         if !tied.is_empty() {
@@ -31,6 +35,16 @@ impl State {
         if case.incident.is_none() && new.event.is_some() && !everyday {
             self.keep_loose(turn, new);
         }
+    }
+
+    /// A case that a station's alert opened is where that alert is.
+    fn join_its_alert(&mut self, turn: &mut Turn<'_>, case: &Case) -> Option<String> {
+        let id = self.alerts.get(&case.request)?.incident.clone()?;
+        let node = self.incidents.get(&id)?.nodes.iter().find(|node| node.members.contains(&case.request))?;
+        let tie = Tie { to: node.id, relation: Relation::Evidence, permille: 1000, chain: None, reason: format!("opened by {}", case.request) };
+        let new = Sighting { event: node.event.clone(), spread: node.spread.clone(), ..self.sighting_of_case(turn, case, "") };
+        self.join(turn, &id, &new, tie, Vec::new());
+        Some(id)
     }
 
     /// The incident of a new alert: the one that explains it best, or a new one.

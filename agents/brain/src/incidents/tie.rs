@@ -94,7 +94,9 @@ fn comes_of(incident: &Incident, node: &Node, new: &Sighting, chain: &Chain) -> 
     let way = format!("{} ({}‰)", chain.path(), chain.permille);
     let place = node.spread.near(&new.spread, chain.reach).map_err(|reason| format!("{way}: {reason}"))?;
     let [least, _, most] = chain.lag_minutes.map(|minutes| TimeDelta::minutes(i64::from(minutes)));
-    if new.at < node.first + least - limits::EARLY || new.at > node.last + most + limits::LATE {
+    // The cause may have been there before anybody saw it.
+    let from = node.first + (least - limits::EARLY).min(TimeDelta::zero());
+    if new.at < from || new.at > node.last + most + limits::LATE {
         return Err(format!("{way}: {} after it, and that takes {} to {}", span(new.at - node.first), span(least), span(most)));
     }
     likely_enough(incident, node, chain).map_err(|reason| format!("{way}: {reason}"))?;
