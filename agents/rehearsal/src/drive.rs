@@ -267,14 +267,16 @@ fn thresholds(graph: &Graph, recording: &Recording, found: &[Found]) -> Vec<Aler
     let (mut alerts, mut active): (Vec<AlertSeen>, BTreeMap<(&str, Option<&str>), usize>) = (Vec::new(), BTreeMap::new());
     for Found { at, signal } in found.iter().filter(|found| rules.contains(&found.signal.rule.as_str()) && found.signal.signal == schemas::signal::SignalKind::Threshold) {
         let key = (signal.rule.as_str(), signal.station.as_deref());
-        match (signal.state, active.get(&key)) {
-            (SignalState::Raised, Some(alert)) => alerts[*alert].level = alerts[*alert].level.min(signal.level),
+        match (signal.state, active.get(&key).copied()) {
+            (SignalState::Raised, Some(alert)) => alerts[alert].level = alerts[alert].level.min(signal.level),
             (SignalState::Raised, None) => {
                 active.insert(key, alerts.len());
                 let name = format!("{} {}", signal.rule, signal.station.as_deref().unwrap_or_default());
                 alerts.push(AlertSeen { name, at: *at, level: signal.level, event: about(recording, &[], &signal.evidence) });
             }
-            (SignalState::Cleared, _) => drop(active.remove(&key)),
+            (SignalState::Cleared, _) => {
+                active.remove(&key);
+            }
             (SignalState::Unknown, _) => {}
         }
     }

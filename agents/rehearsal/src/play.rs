@@ -103,10 +103,10 @@ struct Lies {
 impl Lies {
     fn now(&mut self, fault: &Fault, second: i64, dice: &mut Dice) -> bool {
         let wait = |dice: &mut Dice| fault.every_min.map_or_else(|| dice.between(20 * 60, 120 * 60), |minutes| i64::from(minutes) * 60);
-        let due = match self.next {
-            Some(due) => due,
-            None => second + dice.between(0, wait(dice)),
-        };
+        let due = self.next.unwrap_or_else(|| {
+            let longest = wait(dice);
+            second + dice.between(0, longest)
+        });
         let lies = second >= due;
         self.next = Some(if lies { second + wait(dice) } else { due });
         lies
