@@ -9,7 +9,7 @@ use schemas::alert::AlertTransition;
 use schemas::case::CaseTransition;
 use schemas::journal::{Body, EventRef, JournalRecord, TimerFired};
 use schemas::position::Position;
-use schemas::signal::{Signal, SignalState};
+use schemas::signal::{Signal, SignalKind, SignalState};
 use schemas::topics;
 
 use crate::limits;
@@ -226,7 +226,8 @@ impl<'a> Run<'a> {
             last.insert(member, incident);
         }
         let merges: BTreeMap<&str, &str> = self.outcome.merges.iter().map(|(_, from, into)| (from.as_str(), into.as_str())).collect();
-        let belongs: BTreeMap<String, String> = last.into_iter().filter(|(_, incident)| !incident.is_empty()).map(|(member, incident)| (member.to_owned(), after(&merges, incident))).collect();
+        last.retain(|_, incident| !incident.is_empty());
+        let belongs: BTreeMap<String, String> = last.into_iter().map(|(member, incident)| (member.to_owned(), after(&merges, incident))).collect();
         let Outcome { items, .. } = &mut self.outcome;
         items.iter_mut().for_each(|item| item.incident = belongs.get(&item.id).cloned());
         items.retain(|item| !self.merged_cases.contains_key(&item.id));
@@ -265,7 +266,8 @@ fn thresholds(graph: &Graph, recording: &Recording, found: &[Found]) -> Vec<Aler
     let view = graph.view("thresholds").expect("the graph has this view");
     let rules: Vec<&str> = view.rows.iter().filter_map(|row| row[0].as_deref()).collect();
     let (mut alerts, mut active): (Vec<AlertSeen>, BTreeMap<(&str, Option<&str>), usize>) = (Vec::new(), BTreeMap::new());
-    for Found { at, signal } in found.iter().filter(|found| rules.contains(&found.signal.rule.as_str()) && found.signal.signal == schemas::signal::SignalKind::Threshold) {
+    let is_threshold = |found: &&Found| found.signal.signal == SignalKind::Threshold && rules.contains(&found.signal.rule.as_str());
+    for Found { at, signal } in found.iter().filter(is_threshold) {
         let key = (signal.rule.as_str(), signal.station.as_deref());
         match (signal.state, active.get(&key).copied()) {
             (SignalState::Raised, Some(alert)) => alerts[alert].level = alerts[alert].level.min(signal.level),

@@ -154,10 +154,15 @@ pub fn figures(ours: &Tally, baseline: &Tally) -> Vec<Figure> {
             Some(Aim::AtMost(1.0)),
         ),
         figure("grade_accuracy", ("定级正确率", "grade right"), &|tally| tally.grade.value(), Some(Aim::AtLeast(0.9))),
-        figure("precursors_announced", ("弱先兆提前 30 分钟以上", "weak signs announced 30 min before"), &|tally| tally.announced.value(), Some(Aim::AtLeast(0.7))),
-        figure("precursor_lead_minutes", ("弱先兆提前量中位数（分钟）", "median lead of those, minutes"), &|tally| middle(&tally.announced_minutes), None),
+        figure(
+            "precursors_announced",
+            ("弱先兆提前 30 分钟以上", "weak signs announced 30 min before"),
+            &|tally| tally.announced.value(),
+            Some(Aim::AtLeast(0.7)),
+        ),
+        figure("precursor_lead_minutes", ("其提前量中位数（分钟）", "median lead of those, minutes"), &|tally| middle(&tally.announced_minutes), None),
         figure("forecasts_came_true", ("预报兑现率", "forecasts that came true"), &|tally| tally.forecasts.value(), None),
-        figure("forecast_lead_minutes", ("预报提前量中位数（分钟）", "median lead of those, minutes"), &|tally| middle(&tally.forecast_minutes), None),
+        figure("forecast_lead_minutes", ("其提前量中位数（分钟）", "median lead of those, minutes"), &|tally| middle(&tally.forecast_minutes), None),
     ]
 }
 

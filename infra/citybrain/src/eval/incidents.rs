@@ -121,7 +121,8 @@ fn print(args: &EvalArgs, figures: &[Figure], results: &[Judged]) {
             wrong.notes.iter().for_each(|note| println!("  {}", sentence(note)));
         }
     }
-    println!("{} {}, {} {}, {} {}", results.len(), t("个脚本", "scripts"), args.variations, t("种变化", "variations each"), t("随机种子", "seed"), args.seed);
+    let (scripts, each, seed) = (t("个脚本", "scripts"), t("种变化", "variations each"), t("随机种子", "seed"));
+    println!("{} {scripts}, {} {each}, {seed} {}", results.len(), args.variations, args.seed);
     let columns = [t("指标", "figure"), "citybrain", t("仅阈值基线", "thresholds only"), t("目标", "aim"), ""];
     let row = |figure: &Figure| {
         let aim = match figure.aim {
