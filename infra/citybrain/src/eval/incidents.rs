@@ -138,7 +138,13 @@ fn print(args: &EvalArgs, figures: &[Figure], results: &[Judged]) {
     println!();
     let keys = ["pair_f1", "next_event_top3", "detection_recall", "false_alarms_per_device_month", "grade_accuracy", "precursors_announced"];
     let columns = [
-        t("脚本（括号内为基线）", "script (baseline in brackets)"), "F1", t("下一事件", "next event"), t("发现", "detected"), t("误报", "false alarms"), t("定级", "grade"), t("先兆", "weak signs"),
+        t("脚本（括号内为基线）", "script (baseline in brackets)"),
+        "F1",
+        t("下一事件", "next event"),
+        t("发现", "detected"),
+        t("误报", "false alarms"),
+        t("定级", "grade"),
+        t("先兆", "weak signs"),
     ];
     let row = |result: &Judged| {
         let cells = keys.iter().map(|key| {
