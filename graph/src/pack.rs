@@ -73,6 +73,8 @@ pub struct BuiltinPack {
     pub graph: &'static str,
     /// `script.yaml`: its cases for evaluation, which are read by whoever evaluates.
     pub script: Option<&'static str>,
+    /// Where that lies.
+    pub script_file: &'static str,
 }
 
 macro_rules! pack {
@@ -81,7 +83,8 @@ macro_rules! pack {
             id: $id,
             manifest: include_str!(concat!("../packs/", $id, "/pack.yaml")),
             graph: include_str!(concat!("../packs/", $id, "/graph.yaml")),
-            script: None,
+            script: Some(include_str!(concat!("../packs/", $id, "/script.yaml"))),
+            script_file: concat!("packs/", $id, "/script.yaml"),
         }
     };
 }

@@ -73,6 +73,7 @@ pub fn builtin_jobs() -> &'static [BuiltinJob] {
         job!("sensor_1m"),
         job!("surge", "hotline_baseline.csv", "hotline_districts.csv"),
         job!("thresholds"),
+        job!("trends"),
         job!(in "garbage", "weighing_anomalies", "garbage_stations.csv", "garbage_weekdays.csv", "garbage_calendar.csv", "garbage_rain.csv"),
     ]
 }

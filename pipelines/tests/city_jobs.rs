@@ -35,7 +35,7 @@ macro_rules! golden_days {
 
 golden_days!(
     alarms, deadline_risk, district_15m, district_1m, flat_line, gas_overdue, hotspots, no_signal, observations, precursors, quality,
-    repeat_callers, sensor_15m, sensor_1m, surge, thresholds, weighing_anomalies,
+    repeat_callers, sensor_15m, sensor_1m, surge, thresholds, trends, weighing_anomalies,
 );
 
 #[test]
@@ -59,7 +59,7 @@ fn each_job_has_a_golden_day_and_says_why_it_is_there() {
 #[test]
 fn the_brain_understands_every_signal() {
     let to_the_brain: Vec<&str> = GOLDEN.iter().copied().filter(|name| matches!(shipped(name).target(), Target::Kafka { topic, .. } if topic == SIGNAL)).collect();
-    assert_eq!(to_the_brain, ["alarms", "no_signal", "precursors", "thresholds"]);
+    assert_eq!(to_the_brain, ["alarms", "no_signal", "precursors", "thresholds", "trends"]);
     for name in to_the_brain {
         let rows = Golden::load(name).expected;
         assert!(!rows.is_empty(), "{name} has a golden day with signals");

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Our crates, and which of our crates each may use.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("schemas", &[]),
     ("graph", &["schemas"]),
     ("brain", &["schemas", "graph"]),
+    ("rehearsal", &["schemas", "graph", "brain"]),
     ("lakehouse", &["schemas"]),
     ("pipelines", &["schemas", "lakehouse", "udf-host"]),
     ("udf-host", &[]),
@@ -20,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("broker", &[]),
     ("gateway", &["schemas", "bus"]),
     ("webhooks", &["schemas"]),
-    ("citybrain", &["schemas", "graph", "brain", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
+    ("citybrain", &["schemas", "graph", "brain", "rehearsal", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
     ("replay-tests", &["schemas", "graph", "brain"]),
 ];
 
@@ -28,10 +29,11 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 const TESTS_MAY_USE: [(&str, &[&str]); 3] = [("bus", &["broker"]), ("gateway", &["broker"]), ("pipelines", &["graph"])];
 
 /// What a crate must not pull in, even through others.
-const MUST_NOT_PULL_IN: [(&str, &[&str]); 8] = [
+const MUST_NOT_PULL_IN: [(&str, &[&str]); 9] = [
     ("schemas", PURE),
     ("graph", PURE),
     ("brain", PURE),
+    ("rehearsal", PURE),
     ("replay-tests", PURE),
     ("lakehouse", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),
     ("pipelines", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),

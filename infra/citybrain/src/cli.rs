@@ -594,8 +594,17 @@ pub struct BenchArgs {
 
 #[derive(Args, Clone)]
 pub struct EvalArgs {
-    /// houston, or list
+    /// houston, incidents, or list
     pub name: String,
+    /// incidents: scripts to play instead of those that ship (docs/incidents.md)
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub script: Vec<PathBuf>,
+    /// incidents: how often each script is played; the first time as it is written, then varied by chance
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub variations: u32,
+    /// incidents: seed of all that is left to chance
+    #[arg(long, default_value_t = 2026)]
+    pub seed: u64,
 }
 
 /// How a command ended, when it did not fail.

@@ -1,5 +1,8 @@
 //! `citybrain eval`: what the brain makes of real data, each figure beside its baseline.
 
+mod incidents;
+mod signals;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -19,8 +22,9 @@ use crate::parts::Parts;
 use crate::replay::{Range, replay};
 use crate::service::{Options, Service};
 
-const EVALS: [(&str, &str, &str); 2] = [
+const EVALS: [(&str, &str, &str); 3] = [
     ("houston", "休斯敦 2011-2017：每一次积水预警，与固定门限并列", "Houston 2011-2017: every flooding alert, beside a fixed threshold"),
+    ("incidents", "脚本化的级联事件及其随机变化：归组、预见、误报、定级，与仅用阈值并列", "Scripted cascades and variations of them: grouping, foresight, false alarms, grades, beside thresholds alone"),
     ("taipei", "台北 140 万件案件：吞吐、内存、重放", "1.4 million cases of Taipei: throughput, memory, replay"),
 ];
 /// The baseline: an alert whenever so many reports came in one hour of the clock.
@@ -44,6 +48,7 @@ pub async fn run(context: &Invocation, args: EvalArgs) -> Result<Ended> {
             Ok(Ended::Done)
         }
         "houston" => houston(context).await,
+        "incidents" => incidents::run(context, &args).await,
         "taipei" => taipei(context).await,
         other => bail!("there is no evaluation {other}: citybrain eval list shows them"),
     }

@@ -1,6 +1,6 @@
 //! The invented city: eight districts on both banks of a river, their streets and places, and where its stations stand.
 
-use super::prng::Dice;
+use rehearsal::Dice;
 
 /// Millionths of a degree.
 pub type Microdegrees = i64;

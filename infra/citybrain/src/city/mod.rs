@@ -14,7 +14,6 @@ mod day;
 mod faults;
 mod geography;
 mod people;
-mod prng;
 mod readings;
 mod story;
 mod voices;
@@ -26,7 +25,7 @@ mod tests;
 use chrono::{DateTime, Utc};
 
 pub use day::Day;
-pub use prng::Dice;
+pub use rehearsal::Dice;
 pub use readings::Station;
 pub use story::{Fault, Planted, Truth};
 

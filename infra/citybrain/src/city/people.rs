@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::clock;
 use super::geography::{Address, DISTRICTS, District, district};
-use super::prng::Dice;
+use rehearsal::Dice;
 use super::readings::decimal;
 use super::story;
 use super::voices::{FLOOD, GAS_SMELL, Matter, NO_WATER, ORDINARY, ROAD_BUBBLES, ROAD_SINKS, Text};

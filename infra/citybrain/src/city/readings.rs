@@ -12,7 +12,7 @@
 use schemas::event::Event;
 
 use super::geography::{DISTRICTS, District};
-use super::prng::Dice;
+use rehearsal::Dice;
 use super::weather::{Underpass, rain_um_per_h};
 use super::{Size, clock, story};
 

@@ -4,7 +4,7 @@
 //! texts from few phrases, as the hotline knows them. `{a}` stands for the address.
 
 use super::geography::Address;
-use super::prng::Dice;
+use rehearsal::Dice;
 
 /// When people call about something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
