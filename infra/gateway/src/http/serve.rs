@@ -6,12 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
-use super::{Gateway, router};
+use super::{Gateway, Remote, router};
 use crate::connections;
 
 /// Headers that a request may have before the connection is closed without a word. Fewer than that, but too many for an
@@ -95,8 +97,12 @@ impl Listener {
     /// a while.
     pub async fn serve(self, gateway: Arc<Gateway>, stop: impl Future<Output = ()>) {
         let service = TowerToHyperService::new(router(Arc::clone(&gateway)));
-        let connections = connections::take_in(self.listener, CONNECTIONS_MAX, stop, |socket, _| {
+        let connections = connections::take_in(self.listener, CONNECTIONS_MAX, stop, |socket, peer| {
             let service = service.clone();
+            let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+                request.extensions_mut().insert(Remote(peer));
+                service.call(request)
+            });
             let mut stopping = gateway.stopping.subscribe();
             async move {
                 let mut builder = http1::Builder::new();

@@ -188,11 +188,9 @@ impl Staff {
 
     /// The file with other people: what stands before them stays as it is.
     pub fn text_with<'a>(&self, people: impl Iterator<Item = &'a PersonEntry>) -> String {
-        let mut text = self.head.clone();
-        text.push_str("people:\n");
         // JSON is YAML: each person stands in one line.
-        people.for_each(|person| text.push_str(&format!("  - {}\n", serde_json::to_string(person).expect("a person is text"))));
-        text
+        let lines: String = people.map(|person| format!("  - {}\n", serde_json::to_string(person).expect("a person is text"))).collect();
+        format!("{}people:{}\n{lines}", self.head, if lines.is_empty() { " []" } else { "" })
     }
 }
 

@@ -123,6 +123,9 @@ impl People {
     /// # Errors
     /// When it cannot be read, or what is wrong in it.
     pub fn look(&self) -> Result<bool, ChangeError> {
+        if self.path.is_none() {
+            return Ok(false);
+        }
         let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         let there = self.read()?;
         if *text == there {
@@ -133,7 +136,7 @@ impl People {
     }
 
     fn read(&self) -> Result<String, ChangeError> {
-        let Some(path) = &self.path else { return Ok(self.now().text_with(std::iter::empty())) };
+        let Some(path) = &self.path else { return Ok(String::new()) };
         match std::fs::read_to_string(path) {
             Ok(text) => Ok(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
