@@ -46,8 +46,8 @@ const COMMANDS_MAX: usize = 256;
 pub struct CommandRequest {
     /// The command as the journal keeps it.
     pub body: schemas::journal::Body,
-    /// Answered when the journal has it.
-    pub answer: oneshot::Sender<Result<Position, String>>,
+    /// Answered when the journal has it: its position, and why it was refused, if it was.
+    pub answer: oneshot::Sender<(Position, Option<String>)>,
 }
 
 /// The handle that the rest of the process holds.
@@ -59,11 +59,11 @@ pub struct SequencerHandle {
 }
 
 impl SequencerHandle {
-    /// Puts a person's command into the journal and gives its position.
-    pub async fn command(&self, body: schemas::journal::Body) -> Result<Position, String> {
+    /// Puts a person's command into the journal; gives its position, and why the brain refused it, if it did.
+    pub async fn command(&self, body: schemas::journal::Body) -> Result<(Position, Option<String>), String> {
         let (answer, answered) = oneshot::channel();
         self.commands.send(CommandRequest { body, answer }).await.map_err(|_| "the sequencer has stopped".to_string())?;
-        answered.await.map_err(|_| "the sequencer stopped before the journal had the command".to_string())?
+        answered.await.map_err(|_| "the sequencer stopped before the journal had the command".to_string())
     }
 }
 
@@ -188,7 +188,7 @@ impl Sequencer {
         };
         let positions = self.append(&round).await?;
         for (index, answer) in answers {
-            let _ = answer.send(Ok(positions[index].clone()));
+            let _ = answer.send((positions[index].clone(), refusal(&round[index])));
         }
         self.progress.set(self.positions());
         Ok(round.len() as u64)
@@ -216,8 +216,15 @@ impl Sequencer {
     }
 }
 
+/// Why the brain refused a command, if it did: it says so in a decision of its record.
+fn refusal(sequenced: &Sequenced) -> Option<String> {
+    let decisions = sequenced.effects.iter().filter(|(topic, _)| topic == schemas::topics::DECISION);
+    let mut read = decisions.filter_map(|(_, event)| event.data_json().ok());
+    read.find(|decision| decision["kind"] == "refused").map(|decision| decision["reason"].as_str().unwrap_or_default().to_owned())
+}
+
 /// Sends records in their order; gives their positions when the bus has them all.
-async fn send(producer: &Producer, records: &[(&str, KafkaRecord)]) -> Result<Vec<Position>> {
+pub async fn send(producer: &Producer, records: &[(&str, KafkaRecord)]) -> Result<Vec<Position>> {
     let outgoing: Vec<_> = records.iter().map(|(topic, record)| Outgoing { topic, record, timestamp_ms: None }).collect();
     let sent = producer.send_all(&outgoing).await?;
     Ok(sent.into_iter().collect::<Result<_, _>>()?)
