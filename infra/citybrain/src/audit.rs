@@ -7,6 +7,8 @@
 mod anchors;
 mod bundle;
 mod command;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use self::command::run;

@@ -28,6 +28,9 @@ const NOTES_MAX: usize = 1_024;
 const TOGETHER_MAX: usize = 256;
 /// How often the head is written down beside the log.
 const ANCHOR_EVERY: Duration = Duration::from_secs(3_600);
+/// How long what a writer had on its way when it was cut off may take to arrive: it is in the broker's hands already, or
+/// lost with the connection.
+const ARRIVAL: Duration = Duration::from_secs(1);
 /// CloudEvents source of an entry.
 const SOURCE: &str = "citybrain/audit";
 
@@ -160,7 +163,18 @@ impl Writer {
         };
         if let Some(chain) = known {
             let from = anchor.as_ref().map_or(0, |(anchor, _)| anchor.offset.max(0));
-            let (found, whole) = self.last_of(&chain, from, anchor.as_ref().map(|(_, head)| head)).await?;
+            let kept = anchor.as_ref().map(|(_, head)| head);
+            let (mut found, whole) = self.last_of(&chain, from, kept).await?;
+            // A writer that stopped in order wrote its head down. One that was cut off may have had entries on their way
+            // that arrive only now; whoever writes before them would make a fork.
+            while whole && found.as_ref().map(|(head, _)| head) != kept {
+                tokio::time::sleep(ARRIVAL).await;
+                let again = self.last_of(&chain, from, kept).await?.0;
+                if again == found {
+                    break;
+                }
+                found = again;
+            }
             if whole {
                 let (head, offset) = found.unwrap_or_else(|| (Head::of_new(&chain), -1));
                 info!(chain, entries = head.next, "audit goes on");

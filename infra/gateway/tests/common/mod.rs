@@ -44,10 +44,13 @@ impl CityView for City {
 
     fn alerting(&self) -> Result<Value, ViewError> {
         let (starts, ends) = ("2017-07-14T02:40:00Z", "2017-07-15T02:40:00Z");
-        let of = |district: &str| json!([{"name": "district", "value": district}, {"name": "scenario", "value": "urban_flooding"}]);
-        let quiet = |id: &str, district: &str| json!({"id": id, "matchers": of(district), "starts": starts, "began": starts, "ends": ends, "author": "li", "comment": "test"});
+        let quiet = |id: &str, district: &str, scenario: &str| {
+            let matchers = json!([{"name": "district", "value": district}, {"name": "scenario", "value": scenario}]);
+            json!({"id": id, "matchers": matchers, "starts": starts, "began": starts, "ends": ends, "author": "li", "comment": "test"})
+        };
+        let all = |kind: &str| [("in", "d01", "urban_flooding"), ("area", "d02", "urban_flooding"), ("domain", "d01", "garbage")].map(|(id, district, scenario)| quiet(&format!("{kind}-{id}"), district, scenario));
         Ok(json!({
-            "mode": "everyday", "silences": [quiet("s-in", "d01"), quiet("s-out", "d02")], "exercises": [quiet("e-in", "d01"), quiet("e-out", "d02")], "groups": [], "load": {},
+            "mode": "everyday", "silences": all("s"), "exercises": all("e"), "groups": [], "load": {},
         }))
     }
 
