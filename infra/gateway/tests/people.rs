@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use common::{ALERTS, Answer, CASES, Running, observation};
 use gateway::http::table::{COMMANDS, ROUTES, Target};
+use gateway::hub::StreamItem;
 use gateway::memory::MemoryAudit;
 use gateway::{GatewayConfig, People, StreamHub};
+use schemas::Position;
 use schemas::audit::{Checker, Outcome, sha256};
 use serde_json::{Value, json};
 
@@ -254,6 +256,15 @@ async fn who_reads_for_a_district_sees_what_concerns_it() {
     let problem = running.by("viewer-d01", "GET", "/v1/alerts/a2", "").await.json();
     assert_eq!((&problem["permission"], &problem["areas"], &problem["type"]), (&json!("read"), &json!(["d02"]), &json!("urn:citybrain:problem:forbidden")));
     assert_eq!(running.by("viewer-d01", "GET", "/open311/v2/requests.json", "").await.status, 403, "requests of the whole city");
+    let bearer = token("viewer-d01");
+    for (offset, district) in [(0, "d02"), (1, "d01")] {
+        let data = json!({"data": {"case": "c", "district": district, "category": "flooding", "scenario": "urban_flooding"}}).to_string();
+        let item = StreamItem { position: Position::new("city.case", 0, offset), json: Arc::from(data) };
+        running.hub.publish_items(("city.case".to_owned(), 0), offset, offset + 1, vec![item]);
+    }
+    let mut stream = running.stream_by("/v1/stream?topics=city.case", Some("earliest"), &bearer).await;
+    let told = stream.until(|text| text.contains("d01")).await;
+    assert!(!told.contains("d02"), "{told}");
     let feed = running.by("viewer-d01", "GET", "/v1/alerts.atom", "").await.text();
     assert!(feed.contains("a1.cap"), "{feed}");
     running.stop().await;

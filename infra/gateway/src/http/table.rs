@@ -228,8 +228,8 @@ pub(super) fn router() -> Router<Arc<Gateway>> {
 
 /// The row of a request: of those that are served there, the one whose description fits the path.
 pub(super) fn find(method: &Method, served: &str, path: &str) -> Option<&'static Route> {
-    let method = if method == Method::HEAD { &Method::GET } else { method };
-    let mut rows = ROUTES.iter().filter(|route| route.method == *method && route.served == served);
+    let fits = |route: &&Route| route.method == *method || (*method == Method::HEAD && route.method == Method::GET);
+    let mut rows = ROUTES.iter().filter(fits).filter(|route| route.served == served);
     rows.clone().find(|route| route.is(path)).or_else(|| rows.next())
 }
 

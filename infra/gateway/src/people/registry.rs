@@ -86,12 +86,18 @@ pub enum ChangeError {
 }
 
 /// The people in force.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct People {
     path: Option<PathBuf>,
     now: RwLock<Arc<Staff>>,
     /// The text that is in force; held while it is changed, so that the second change sees the first.
     text: Mutex<String>,
+}
+
+impl Default for People {
+    fn default() -> People {
+        People::of("").expect("an empty file has the roles that ship")
+    }
 }
 
 impl People {

@@ -105,7 +105,7 @@ impl Subject {
         // All conditions have to hold, so each one that names its values narrows what all of them cover.
         let named = |label: &str| {
             let matcher = matchers.iter().find(|matcher| matcher.name == label && matcher.is_equal)?;
-            let values: Vec<&str> = if matcher.is_regex { matcher.value.split('|').collect() } else { vec![&matcher.value] };
+            let values: Vec<&str> = if matcher.is_regex { matcher.value.split('|').collect() } else { vec![matcher.value.as_str()] };
             let open = values.iter().any(|value| value.is_empty() || (matcher.is_regex && value.ends_with(".*")));
             (!open).then(|| values.into_iter().map(str::to_owned).collect::<BTreeSet<String>>())
         };

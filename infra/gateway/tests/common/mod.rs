@@ -250,7 +250,12 @@ impl Running {
 
     /// Opens a stream and reads from it.
     pub async fn stream(&self, path: &str, last_event_id: Option<&str>) -> SseReader {
-        let header = last_event_id.map_or_else(String::new, |id| format!("last-event-id: {id}\r\n"));
+        self.stream_by(path, last_event_id, "").await
+    }
+
+    /// The same with a token.
+    pub async fn stream_by(&self, path: &str, last_event_id: Option<&str>, token: &str) -> SseReader {
+        let header = last_event_id.map_or_else(String::new, |id| format!("last-event-id: {id}\r\n")) + &format!("authorization: Bearer {token}\r\n");
         let mut socket = TcpStream::connect(&self.address).await.unwrap();
         socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{header}\r\n", self.address).as_bytes()).await.unwrap();
         SseReader { socket, pending: Vec::new(), in_body: false, text: String::new(), ended: false }
