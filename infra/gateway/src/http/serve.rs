@@ -43,7 +43,7 @@ pub enum ServeError {
     },
     /// Beyond loopback without a token.
     #[error(
-        "refusing to listen on {addr}: it can be reached from other machines, and no token is configured; set `http_token` in the configuration, or listen on 127.0.0.1 / 拒绝监听 {addr}：其他机器可以访问而没有配置令牌；请设置 http_token 或只监听 127.0.0.1"
+        "refusing to listen on {addr}: it can be reached from other machines, and no token is configured; set `http_token` in the configuration, let people in (`citybrain people add`), or listen on 127.0.0.1 / 拒绝监听 {addr}：其他机器可以访问而没有配置令牌；请设置 http_token、用 citybrain people add 增加人员，或只监听 127.0.0.1"
     )]
     Unprotected {
         /// The address.
@@ -75,7 +75,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Takes the port. Refuses addresses beyond loopback when there is no token.
+    /// Takes the port. Refuses addresses beyond loopback when nobody has a token.
     pub async fn bind(listen: &str, has_token: bool) -> Result<Listener, ServeError> {
         let wrong = |source| ServeError::Address { listen: listen.to_owned(), source };
         let mut addrs = tokio::net::lookup_host(listen).await.map_err(wrong)?;
