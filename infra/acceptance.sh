@@ -12,4 +12,6 @@ venv="${XDG_CACHE_HOME:-$HOME/.cache}/citybrain/venv"
   echo "deltalake, polars and duckdb could not be installed: the checks with them will be skipped" >&2
 "$venv/bin/python" -c 'import xmlschema' 2>/dev/null || "$venv/bin/pip" install --quiet --disable-pip-version-check xmlschema==4.3.2 ||
   echo "xmlschema could not be installed: CAP is not checked against its schema" >&2
+"$venv/bin/python" -c 'import openapi_spec_validator' 2>/dev/null || "$venv/bin/pip" install --quiet --disable-pip-version-check openapi-spec-validator==0.7.2 ||
+  echo "openapi-spec-validator could not be installed: the description of the doors is not checked against OpenAPI's rules" >&2
 exec "$venv/bin/python" infra/acceptance.py "$binary" "${@:2}"

@@ -19,6 +19,6 @@ mod upkeep;
 pub use error::LakeError;
 pub use freshness::Freshness;
 pub use lander::{Landed, Lander, LanderConfig};
-pub use query::{AsOf, Format, write_stream};
+pub use query::{AsOf, Format, Mask, write_stream};
 pub use silver::RejectedRow;
 pub use store::{Append, Lake, TableName, Txn};

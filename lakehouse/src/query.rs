@@ -1,6 +1,7 @@
 //! SQL over the lake: every table that is on disk, views on top, read-only and bounded.
 
 mod functions;
+mod mask;
 mod output;
 
 use std::str::FromStr;
@@ -18,6 +19,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use deltalake::DeltaTableBuilder;
 
+pub use self::mask::Mask;
 pub use self::output::{Format, write_stream};
 use crate::error::LakeError;
 use crate::store::{Lake, TableName};
@@ -93,7 +95,17 @@ impl Lake {
     /// When the query is wrong, wants to change something, or needs more memory than it may use.
     pub async fn sql(&self, query: &str, as_of: Option<AsOf>) -> Result<SendableRecordBatchStream, LakeError> {
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let frame = context(self, as_of)?.sql_with_options(query, options).await?;
+        let frame = context(self, as_of, None)?.sql_with_options(query, options).await?;
+        Ok(frame.execute_stream().await?)
+    }
+
+    /// The same for who may see no personal data.
+    ///
+    /// # Errors
+    /// As [`Lake::sql`]; tables that are hidden are not there.
+    pub async fn sql_masked(&self, query: &str, as_of: Option<AsOf>, mask: Arc<Mask>) -> Result<SendableRecordBatchStream, LakeError> {
+        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let frame = context(self, as_of, Some(mask))?.sql_with_options(query, options).await?;
         Ok(frame.execute_stream().await?)
     }
 
@@ -112,7 +124,7 @@ impl Lake {
         match table.schema.as_str() {
             // A folder that is no lake.
             "" => {
-                let context = context(self, None)?;
+                let context = context(self, None, None)?;
                 let external = |source: deltalake::DeltaTableError| LakeError::Table { what: "open", table: table.to_string(), source: Box::new(source) };
                 let loaded = DeltaTableBuilder::from_url(self.url(table)).map_err(external)?.load().await.map_err(external)?;
                 context.register_table("given", loaded.table_provider().await?)?;
@@ -132,14 +144,14 @@ impl Lake {
     }
 }
 
-fn context(lake: &Lake, as_of: Option<AsOf>) -> Result<SessionContext, LakeError> {
+fn context(lake: &Lake, as_of: Option<AsOf>, mask: Option<Arc<Mask>>) -> Result<SessionContext, LakeError> {
     let config = SessionConfig::new()
         .with_information_schema(true)
         .with_default_catalog_and_schema(CATALOG, "silver")
         .with_create_default_catalog_and_schema(false);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES))).build_arc()?;
     let context = SessionContext::new_with_config_rt(config, runtime);
-    context.register_catalog(CATALOG, Arc::new(Catalog { lake: lake.clone(), as_of }));
+    context.register_catalog(CATALOG, Arc::new(Catalog { lake: lake.clone(), as_of, mask }));
     functions::register(&context);
     Ok(context)
 }
@@ -147,6 +159,7 @@ fn context(lake: &Lake, as_of: Option<AsOf>) -> Result<SessionContext, LakeError
 struct Catalog {
     lake: Lake,
     as_of: Option<AsOf>,
+    mask: Option<Arc<Mask>>,
 }
 
 impl std::fmt::Debug for Catalog {
@@ -161,13 +174,14 @@ impl CatalogProvider for Catalog {
         names.extend(["bronze", "silver", "gold", "ops"].map(str::to_owned));
         names.sort();
         names.dedup();
+        names.retain(|name| self.mask.as_ref().is_none_or(|mask| mask.shows_schema(name)));
         names
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         self.schema_names()
             .contains(&name.to_owned())
-            .then(|| Arc::new(LakeSchema { lake: self.lake.clone(), name: name.to_owned(), as_of: self.as_of }) as Arc<dyn SchemaProvider>)
+            .then(|| Arc::new(LakeSchema { lake: self.lake.clone(), name: name.to_owned(), as_of: self.as_of, mask: self.mask.clone() }) as Arc<dyn SchemaProvider>)
     }
 }
 
@@ -175,6 +189,7 @@ struct LakeSchema {
     lake: Lake,
     name: String,
     as_of: Option<AsOf>,
+    mask: Option<Arc<Mask>>,
 }
 
 impl std::fmt::Debug for LakeSchema {
@@ -187,6 +202,10 @@ impl LakeSchema {
     fn views(&self) -> impl Iterator<Item = &'static View> {
         VIEWS.iter().filter(|view| view.schema == self.name && view.is_there(&self.lake))
     }
+
+    fn shows(&self, table: &str) -> bool {
+        self.mask.as_ref().is_none_or(|mask| mask.shows(&self.name, table))
+    }
 }
 
 #[async_trait]
@@ -194,12 +213,16 @@ impl SchemaProvider for LakeSchema {
     fn table_names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.lake.tables(&self.name).into_iter().map(|table| table.name).collect();
         names.extend(self.views().map(|view| view.name.to_owned()));
+        names.retain(|name| self.shows(name));
         names
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if !self.shows(name) {
+            return Ok(None);
+        }
         if let Some(view) = self.views().find(|view| view.name == name) {
-            let context = context(&self.lake, self.as_of).map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let context = context(&self.lake, self.as_of, self.mask.clone()).map_err(|error| DataFusionError::External(Box::new(error)))?;
             return Ok(Some(context.sql(view.query).await?.into_view()));
         }
         let table = TableName::new(self.name.as_str(), name);
@@ -220,10 +243,14 @@ impl SchemaProvider for LakeSchema {
                 loaded
             }
         };
-        Ok(Some(loaded.table_provider().await?))
+        let provider: Arc<dyn TableProvider> = loaded.table_provider().await?;
+        match &self.mask {
+            Some(mask) => mask.over(&table, provider).map(Some),
+            None => Ok(Some(provider)),
+        }
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.lake.is_queryable(&TableName::new(self.name.as_str(), name))
+        self.shows(name) && self.lake.is_queryable(&TableName::new(self.name.as_str(), name))
     }
 }

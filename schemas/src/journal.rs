@@ -370,6 +370,56 @@ pub enum Action {
     CancelWarning,
 }
 
+impl Action {
+    /// Every action.
+    pub const ALL: [Action; 32] = [
+        Action::Acknowledge, Action::Close, Action::Assign, Action::Dispatch, Action::Verify, Action::Return,
+        Action::Rework, Action::Extend, Action::Suspend, Action::Void, Action::Reopen, Action::Transfer,
+        Action::RequestExtension, Action::ApproveExtension, Action::RejectExtension, Action::Resume, Action::Merge,
+        Action::Unmerge, Action::Recategorise, Action::Approve, Action::Reject, Action::Comment, Action::Judge,
+        Action::Silence, Action::Unsilence, Action::StartExercise, Action::StopExercise, Action::Mode,
+        Action::DraftWarning, Action::ApproveWarning, Action::PublishWarning, Action::CancelWarning,
+    ];
+
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Acknowledge => "acknowledge",
+            Action::Close => "close",
+            Action::Assign => "assign",
+            Action::Dispatch => "dispatch",
+            Action::Verify => "verify",
+            Action::Return => "return",
+            Action::Rework => "rework",
+            Action::Extend => "extend",
+            Action::Suspend => "suspend",
+            Action::Void => "void",
+            Action::Reopen => "reopen",
+            Action::Transfer => "transfer",
+            Action::RequestExtension => "request_extension",
+            Action::ApproveExtension => "approve_extension",
+            Action::RejectExtension => "reject_extension",
+            Action::Resume => "resume",
+            Action::Merge => "merge",
+            Action::Unmerge => "unmerge",
+            Action::Recategorise => "recategorise",
+            Action::Approve => "approve",
+            Action::Reject => "reject",
+            Action::Comment => "comment",
+            Action::Judge => "judge",
+            Action::Silence => "silence",
+            Action::Unsilence => "unsilence",
+            Action::StartExercise => "start_exercise",
+            Action::StopExercise => "stop_exercise",
+            Action::Mode => "mode",
+            Action::DraftWarning => "draft_warning",
+            Action::ApproveWarning => "approve_warning",
+            Action::PublishWarning => "publish_warning",
+            Action::CancelWarning => "cancel_warning",
+        }
+    }
+}
+
 /// A moment that the brain asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimerFired {
@@ -481,6 +531,14 @@ mod tests {
             assert_eq!(record.to_json(), line);
             assert_eq!(record.decided_json(), line.replace(r#""log_time":"2026-01-05T08:00:02Z","#, ""));
         }
+    }
+
+    #[test]
+    fn actions_have_the_names_of_their_json() {
+        for action in Action::ALL {
+            assert_eq!(serde_json::to_value(action).expect("a name"), action.name());
+        }
+        assert_eq!(Action::ALL.into_iter().collect::<std::collections::BTreeSet<_>>().len(), Action::ALL.len());
     }
 
     #[test]

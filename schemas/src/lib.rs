@@ -14,7 +14,8 @@
 //!    [`EventRef`] reads it from there without copying, a million times a second.
 //! 5. What the city decides about it is in [`signal`], [`case`] and [`alert`], who is told of it in [`notification`];
 //!    [`journal`] is the one ordered input of the brain. Their ids are made from positions: [`id`]. The topics they go to: [`topics`].
-//! 6. A warning leaves as [`cap`], CAP 1.2, which writes nothing invalid.
+//! 6. Who did what is in the [`audit`], a chain of entries that nobody can alter unseen.
+//! 7. A warning leaves as [`cap`], CAP 1.2, which writes nothing invalid.
 //!
 //! [`limits`] holds every limit with its reason; [`time`] is the one way to read and write a time.
 //!
@@ -33,6 +34,7 @@
 //! ```
 
 pub mod alert;
+pub mod audit;
 pub mod cap;
 pub mod case;
 pub mod event;

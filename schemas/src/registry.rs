@@ -18,8 +18,9 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 22] = builtin!(
+const BUILTIN: [(&str, &str); 23] = builtin!(
     "alert.transition.v1.json",
+    "audit.entry.v1.json",
     "case.transition.v1.json",
     "city.signal.v1.json",
     "context.entity.v1.json",

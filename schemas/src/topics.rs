@@ -21,6 +21,8 @@ pub const RECEIPT: &str = "city.receipt";
 pub const DEVICE: &str = "city.device";
 /// Changes of the graph.
 pub const GRAPH: &str = "city.graph";
+/// Who did what: the audit.
+pub const AUDIT: &str = "audit";
 /// What was refused.
 pub const DLQ: &str = "dlq";
 /// Begins the name of each alert topic: `alert.<scenario>`.

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::home::Home;
+use crate::decide::{AlertAction, CaseAction, ExerciseAction, ModeAction, SilenceAction};
+use crate::home::{Home, Running};
 use crate::lang::{self, Lang};
 
 /// citybrain: an event-sourced, streaming, explainable, replayable city brain. 城市大脑：事件溯源、流式、可解释、可重放。
@@ -37,6 +38,12 @@ pub struct Global {
     /// Machine-readable output / 机器可读输出
     #[arg(long, global = true, env = "CITYBRAIN_JSON")]
     pub json: bool,
+    /// People and their roles (YAML); without it people.yaml in the home / 人员与角色文件
+    #[arg(long, global = true, env = "CITYBRAIN_PEOPLE", value_name = "FILE")]
+    pub people: Option<PathBuf>,
+    /// Your token, for what the running brain is asked for / 本人令牌
+    #[arg(long, global = true, env = "CITYBRAIN_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
     /// Language of what people read / 语言
     #[arg(long, global = true, env = "CITYBRAIN_LANG")]
     pub lang: Option<Lang>,
@@ -66,15 +73,30 @@ pub enum Command {
         #[command(subcommand)]
         action: JobAction,
     },
-    /// Alerts / 预警
+    /// Alerts, and what people decide about them / 预警
     Alert {
         #[command(subcommand)]
-        action: ItemAction,
+        action: AlertAction,
     },
-    /// Cases / 案件
+    /// Cases, and what people decide about them / 案件
     Case {
         #[command(subcommand)]
-        action: ItemAction,
+        action: CaseAction,
+    },
+    /// Silences: alerts that are not told of / 静默
+    Silence {
+        #[command(subcommand)]
+        action: SilenceAction,
+    },
+    /// Exercises / 演练
+    Exercise {
+        #[command(subcommand)]
+        action: ExerciseAction,
+    },
+    /// 平时, 救时: how the city works / 模式
+    Mode {
+        #[command(subcommand)]
+        action: ModeAction,
     },
     /// Incidents / 事件
     Incident {
@@ -102,6 +124,16 @@ pub enum Command {
     Device {
         #[command(subcommand)]
         action: DeviceAction,
+    },
+    /// People, their roles and tokens / 人员、角色与令牌
+    People {
+        #[command(subcommand)]
+        command: PeopleCommand,
+    },
+    /// Who did what: entries that nobody can alter unseen / 审计
+    Audit {
+        #[command(subcommand)]
+        action: AuditAction,
     },
     /// Benchmarks, each with its baseline beside it / 基准测试
     Bench(BenchArgs),
@@ -550,6 +582,122 @@ pub enum DeviceAction {
     },
 }
 
+/// What somebody is granted.
+#[derive(Args, Clone)]
+pub struct GrantArgs {
+    /// A role; may be given several times / 角色
+    #[arg(long, required = true)]
+    pub role: Vec<String>,
+    /// Only for these scenarios and categories, comma-separated / 领域
+    #[arg(long, value_delimiter = ',')]
+    pub domain: Vec<String>,
+    /// Only for these districts, comma-separated / 区域
+    #[arg(long, value_delimiter = ',')]
+    pub area: Vec<String>,
+}
+
+#[derive(Subcommand, Clone)]
+pub enum PeopleCommand {
+    /// Let somebody in; prints their token, this once / 增加人员并显示令牌（仅一次）
+    Add {
+        /// The id: the actor of their commands / 编号
+        person: String,
+        /// Name in Chinese / 中文名
+        #[arg(long)]
+        zh: Option<String>,
+        /// Name in English / 英文名
+        #[arg(long)]
+        en: Option<String>,
+        #[command(flatten)]
+        grant: GrantArgs,
+        /// Why / 原因
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Grant somebody this, in place of what they were granted; several grants are written in the file / 授权
+    Grant {
+        person: String,
+        #[command(flatten)]
+        grant: GrantArgs,
+        /// Why / 原因
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Give somebody a new token; the old one is void at once / 换发令牌
+    Rotate {
+        person: String,
+        /// Why / 原因
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let somebody in no more, at once / 移除人员
+    Remove {
+        person: String,
+        /// Why / 原因
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Everybody / 人员列表
+    List,
+    /// One of them / 单个人员
+    Show { person: String },
+    /// Which role allows what / 角色权限表
+    Roles,
+    /// Check the file, and its domains and areas against the graph / 检查人员文件
+    Check,
+}
+
+#[derive(Subcommand, Clone)]
+pub enum AuditAction {
+    /// The latest entries / 审计列表
+    List {
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// From this time on (RFC 3339)
+        #[arg(long)]
+        from: Option<String>,
+        /// Up to this time
+        #[arg(long)]
+        to: Option<String>,
+        /// Of this person
+        #[arg(long)]
+        actor: Option<String>,
+        /// asked, done, refused or failed
+        #[arg(long)]
+        outcome: Option<String>,
+    },
+    /// One entry, by its number or CHAIN/NUMBER / 单个条目
+    Show { entry: String },
+    /// The ends of the chains, to be kept elsewhere / 链末端
+    Head,
+    /// Check that nothing was altered: log, lake and the heads that were kept; exit 1 when something was / 校验
+    Verify {
+        /// From this time on (RFC 3339)
+        #[arg(long)]
+        from: Option<String>,
+        /// Up to this time
+        #[arg(long)]
+        to: Option<String>,
+        /// A head that was kept elsewhere; may be given several times / 另存的链末端
+        #[arg(long)]
+        head: Vec<String>,
+        /// A bundle of `audit export` instead
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Write entries out so that anybody can check them / 导出证据包
+    Export {
+        file: PathBuf,
+        /// From this time on (RFC 3339)
+        #[arg(long)]
+        from: Option<String>,
+        /// Up to this time
+        #[arg(long)]
+        to: Option<String>,
+    },
+}
+
 #[derive(Args, Clone)]
 pub struct BenchArgs {
     /// ingest, latency, windows, nexmark, graph, soak, or list
@@ -632,6 +780,12 @@ impl Invocation {
     pub fn home(&self) -> Result<Home> {
         Home::open(&self.global.home)
     }
+
+    /// The process that runs on a home, when one does, with the token that the command line gives for it.
+    pub fn running(&self, home: &Home) -> Option<Running> {
+        let running = home.running()?;
+        Some(Running { token: self.global.token.clone().or(running.token), ..running })
+    }
 }
 
 /// Runs one command.
@@ -668,14 +822,19 @@ async fn dispatch(context: Invocation, command: Command) -> Result<Ended> {
         Command::Import(args) => crate::import::run(&context, args).await,
         Command::Sql(args) => crate::sql::run(&context, args).await,
         Command::Job { action } => crate::jobs::command(&context, action).await,
-        Command::Alert { action } => crate::items::run(&context, crate::items::ALERT, action).await,
-        Command::Case { action } => crate::items::run(&context, crate::items::CASE, action).await,
+        Command::Alert { action } => crate::decide::alert(&context, action).await,
+        Command::Case { action } => crate::decide::case(&context, action).await,
+        Command::Silence { action } => crate::decide::silence(&context, action).await,
+        Command::Exercise { action } => crate::decide::exercise(&context, action).await,
+        Command::Mode { action } => crate::decide::mode(&context, action).await,
         Command::Incident { action } => crate::items::run(&context, crate::items::INCIDENT, action).await,
         Command::Graph { as_of, action } => crate::graph_command::run(&context, as_of, action).await,
         Command::Replay(args) => crate::replay::run(&context, args).await,
         Command::Why(args) => crate::why::run(&context, args).await,
         Command::Dlq { action } => crate::dlq::run(&context, action).await,
         Command::Device { action } => crate::device::run(&context, action).await,
+        Command::People { command } => crate::people::run(&context, command).await,
+        Command::Audit { action } => crate::audit::run(&context, action).await,
         Command::Bench(args) => crate::bench::run(&context, args).await,
         Command::Eval(args) => crate::eval::run(&context, args).await,
         Command::Doctor => crate::doctor::run(&context).await,

@@ -20,7 +20,7 @@ pub struct Config {
     pub kafka_listen: SocketAddr,
     /// Where the HTTP door listens.
     pub http_listen: SocketAddr,
-    /// Bearer token for the HTTP door; needed beyond loopback.
+    /// Bearer token for the HTTP door, which may do everything; beyond loopback it or people are needed.
     pub http_token: String,
     /// Where the MQTT door listens, as in `127.0.0.1:1883`; empty keeps it shut.
     pub mqtt_listen: String,
@@ -87,7 +87,7 @@ struct Key {
 const KEYS: &[Key] = &[
     Key { name: "kafka_listen", since: "0.1", zh: "内置消息代理的监听地址", en: "address of the embedded broker" },
     Key { name: "http_listen", since: "0.1", zh: "HTTP 入口的监听地址", en: "address of the HTTP door" },
-    Key { name: "http_token", since: "0.1", zh: "HTTP 令牌；监听非本机地址时必填", en: "bearer token of the HTTP door; needed beyond loopback" },
+    Key { name: "http_token", since: "0.1", zh: "HTTP 令牌，持有者可做一切；监听非本机地址时须有它或人员（citybrain people）", en: "bearer token of the HTTP door, which may do everything; beyond loopback it or people (citybrain people) are needed" },
     Key { name: "mqtt_listen", since: "0.1", zh: "MQTT 入口的监听地址，如 127.0.0.1:1883；为空则不开", en: "address of the MQTT door, as in 127.0.0.1:1883; empty keeps it shut" },
     Key { name: "devices", since: "0.1", zh: "设备准入：open 不查密钥；registered 只接收已登记设备（citybrain device add）的数据", en: "open: devices need no key; registered: only devices of the registry (citybrain device add) may send readings" },
     Key { name: "kafka_user", since: "0.1", zh: "内置代理的用户名（SASL/PLAIN）；监听非本机地址时必填", en: "user of the embedded broker (SASL/PLAIN); needed beyond loopback" },

@@ -6,12 +6,13 @@ use gateway::devices::{Action, Change, Changed, Device};
 use serde_json::Value;
 
 use crate::cli::{DeviceAction, Ended, Invocation};
-use crate::home::{Home, Running};
+use crate::home::Home;
 use crate::lang::t;
 use crate::parts::Parts;
 use crate::ports::BusLog;
 use crate::service::{Options, Service};
-use crate::{status, things};
+use crate::people::with_doors;
+use crate::{audit, status, things};
 
 /// The command.
 pub async fn run(context: &Invocation, action: DeviceAction) -> Result<Ended> {
@@ -42,18 +43,21 @@ pub async fn run(context: &Invocation, action: DeviceAction) -> Result<Ended> {
 }
 
 async fn make(context: &Invocation, home: &Home, change: &Change) -> Result<Changed> {
-    if let Some(running) = home.running() {
-        let (code, answer) = status::ask(&doors(&running)?, "POST", "/v1/devices", &serde_json::to_string(change)?).await?;
+    if let Some(running) = context.running(home) {
+        let (code, answer) = status::ask(&with_doors(&running)?, "POST", "/v1/devices", &serde_json::to_string(change)?).await?;
         if code != 201 {
             bail!("{}", t(answer["detail_zh"].as_str().unwrap_or_default(), answer["detail"].as_str().unwrap_or_default()));
         }
         return serde_json::from_value(answer).context("the answer is of another form");
     }
     let service = Service::start(context, home, &Options::quiet(), Parts::new()).await?;
-    let made = async {
+    let mut note = audit::by_hand(format!("device.{}", change.action.name()));
+    note.subject = Some(change.device.clone());
+    note.reason = change.reason.clone();
+    let made = audit::around(&service.audit, note, async {
         let devices = things::devices(&service.bus, context.config.devices).await?;
         Ok(devices.change(&BusLog(service.bus.producer()?), Utc::now(), change).await?)
-    };
+    });
     let made: Result<Changed> = made.await;
     let settled = service.settle().await;
     let stopped = service.stop().await;
@@ -63,18 +67,10 @@ async fn make(context: &Invocation, home: &Home, change: &Change) -> Result<Chan
     Ok(changed)
 }
 
-/// The brain that runs, if its doors do.
-fn doors(running: &Running) -> Result<Running> {
-    if running.http.is_none() {
-        bail!("citybrain {} uses this home and has no HTTP door: stop it first, or run `citybrain run` with doors", running.pid);
-    }
-    Ok(running.clone())
-}
-
 async fn list(context: &Invocation, home: &Home) -> Result<Ended> {
-    let items: Vec<Value> = match home.running() {
+    let items: Vec<Value> = match context.running(home) {
         Some(running) => {
-            let answer = status::get(&doors(&running)?, "/v1/devices").await?;
+            let answer = status::get(&with_doors(&running)?, "/v1/devices").await?;
             answer["items"].as_array().cloned().unwrap_or_default()
         }
         None => {

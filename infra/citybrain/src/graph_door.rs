@@ -64,10 +64,13 @@ pub async fn change(sequencer: &SequencerHandle, asked: Value) -> Result<Value, 
     }
     let changes = planned.changes.iter().map(|change| serde_json::to_string(change).expect("plain values")).collect();
     let changed = GraphChanged { actor: asked.actor, reason: asked.reason, changes };
-    let position = sequencer.change_graph(changed, planned.from).await.map_err(|error| match error {
+    let (position, refused) = sequencer.change_graph(changed, planned.from).await.map_err(|error| match error {
         NotDone::GraphMoved(version) => moved(version),
         NotDone::Stopped => ViewError::Failed(error.to_string()),
     })?;
+    if let Some(problem) = refused {
+        return Err(ViewError::Failed(problem));
+    }
     answer["cursor"] = json!(position.to_string());
     answer["position"] = json!(position);
     Ok(answer)

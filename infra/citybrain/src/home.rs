@@ -10,6 +10,8 @@
 //! <home>/jobs/           each job's epoch log and state in a folder, and beside it what is remembered of the job
 //! <home>/dedup/          index of event ids seen
 //! <home>/schemas/        event types of this city: one JSON file each
+//! <home>/people.yaml    people, their roles, and the digests of their tokens
+//! <home>/audit/          the audit's chain: its name, and its heads of every hour
 //! <home>/open311.toml what Open311 asks of each kind of request, when it is not what ships
 //! <home>/jobs.d/         streaming SQL of this city, beside the jobs that ship
 //! <home>/packs/          packs of this city that do not ship, as they were installed
@@ -127,7 +129,8 @@ impl Home {
 
     /// Says where this process can be reached. Removed again when `lock` is dropped.
     pub fn announce(&self, _lock: &HomeLock, running: &Running) -> Result<()> {
-        write_atomically(&self.root.join("run.json"), serde_json::to_string_pretty(running)?.as_bytes())
+        // A token is in it.
+        write_for_owner(&self.root.join("run.json"), serde_json::to_string_pretty(running)?.as_bytes())
     }
 
     /// The process that runs on this home, when one does.
@@ -147,6 +150,24 @@ impl Home {
 /// Writes a file so that a crash leaves the old content or the new, never a part.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_parts_atomically(path, &[bytes])
+}
+
+/// The same for what only the owner of the home may read.
+pub fn write_for_owner(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let temporary = path.with_extension("tmp");
+    let write = || -> std::io::Result<()> {
+        let _ = std::fs::remove_file(&temporary);
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().with_context(|| format!("could not write {}", path.display()))
 }
 
 /// The same for content that lies in several pieces.

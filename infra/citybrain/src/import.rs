@@ -7,8 +7,11 @@ use anyhow::{Context, Result};
 use gateway::import::mapping::Mapping;
 use gateway::refusal::Incoming;
 use gateway::steps::Tally;
-use gateway::{Cancel, DoorSink, HttpSink, ImportOptions, ImportReport, Importer, Sink, Types};
+use gateway::{AuditLog as _, Cancel, DoorSink, HttpSink, ImportOptions, ImportReport, Importer, Sink, Types};
 
+use schemas::audit::Outcome;
+
+use crate::audit;
 use crate::cli::{Invocation, Ended, ImportArgs};
 use crate::home::{Home, Running};
 use crate::lang::{self, Lang, t};
@@ -36,7 +39,7 @@ pub async fn run(context: &Invocation, args: ImportArgs) -> Result<Ended> {
         ..ImportOptions::default()
     };
     std::fs::create_dir_all(&options.work_dir).with_context(|| format!("could not create {}", options.work_dir.display()))?;
-    let report = match home.running() {
+    let report = match context.running(&home) {
         Some(running) => {
             let mut types = TypesDir::open(&home.dir("schemas"))?;
             // What is refused there is told by the brain that runs.
@@ -47,12 +50,24 @@ pub async fn run(context: &Invocation, args: ImportArgs) -> Result<Ended> {
         None => {
             let service = Service::start(context, &home, &Options::quiet(), Parts::new()).await?;
             let imported = Importer::new(mapping, service.types.clone(), DoorSink::new(service.door.clone()), options).run(&args.files).await;
+            let mut note = audit::by_hand("import");
+            note.subject = Some(args.mapping.clone());
+            note.details.insert("files".to_owned(), args.files.len().to_string());
+            if let Ok(report) = &imported {
+                for (name, count) in [("accepted", report.accepted), ("duplicate", report.duplicate), ("refused", report.refused)] {
+                    note.details.insert(name.to_owned(), count.to_string());
+                }
+            } else {
+                note.outcome = Outcome::Failed;
+            }
+            let noted = service.audit.append(note).await;
             // What got in is worked off before the process ends, also when the import broke off.
             let settled = service.settle().await;
             let stopped = service.stop().await;
             let report = imported?;
             settled?;
             stopped?;
+            noted.context("the audit did not take the import")?;
             report
         }
     };
@@ -100,16 +115,22 @@ fn print(context: &Invocation, report: &ImportReport) -> Result<()> {
 /// When the door cannot be reached.
 pub async fn submit(context: &Invocation, events: Vec<Incoming>) -> Result<Tally> {
     let home: Home = context.home()?;
-    if let Some(running) = home.running() {
+    if let Some(running) = context.running(&home) {
         return hand_over(http_sink(&running)?, events).await;
     }
     let service = Service::start(context, &home, &Options::quiet(), Parts::new()).await?;
     let tally = hand_over(DoorSink::new(service.door.clone()), events).await;
+    let mut note = audit::by_hand("dlq.retry");
+    for (name, count) in tally.iter().flat_map(|tally| [("accepted", tally.accepted), ("duplicate", tally.duplicate), ("refused", tally.refused)]) {
+        note.details.insert(name.to_owned(), count.to_string());
+    }
+    let noted = service.audit.append(note).await;
     let settled = service.settle().await;
     let stopped = service.stop().await;
     let tally = tally?;
     settled?;
     stopped?;
+    noted.context("the audit did not take the retry")?;
     Ok(tally)
 }
 

@@ -3,17 +3,19 @@
 //! The way of one event through this crate: [`service`] starts the bus, the tap and the readers; [`landing`] writes every
 //! topic to the lake; [`jobs`] runs the streaming SQL; [`sequencer`] numbers what the brain decides on, appends it to
 //! `city.journal` and only then lets the effects out; [`replay`] recomputes the same decisions from the lake alone and
-//! compares digests; [`why`] walks from a decision to the log positions it came from.
+//! compares digests; [`why`] walks from a decision to the log positions it came from; [`audit`] keeps who did what.
 //!
 //! Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but something was
 //! refused.
 
+mod audit;
 mod bench;
 mod city;
 mod city_files;
 mod city_graph;
 mod cli;
 mod config;
+mod decide;
 mod demo;
 mod device;
 mod dlq;
@@ -34,6 +36,7 @@ mod lang;
 mod notify;
 mod packs;
 mod parts;
+mod people;
 mod ports;
 mod progress;
 mod refused;

@@ -49,9 +49,12 @@ pub struct CommandRequest {
     pub body: Body,
     /// The version of the graph on which it rests; with another one it is not done.
     pub expects: Option<String>,
-    /// Answered when the journal has it, or when it is not done.
-    pub answer: oneshot::Sender<Result<Position, NotDone>>,
+    /// Answered when the journal has it, or when it is not done: its position, and why it was refused, if it was.
+    pub answer: oneshot::Sender<Result<Recorded, NotDone>>,
 }
+
+/// The position of a command in the journal, and why the brain refused it, if it did.
+pub type Recorded = (Position, Option<String>);
 
 /// Why the journal does not have what a person asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,17 +83,17 @@ pub struct SequencerHandle {
 }
 
 impl SequencerHandle {
-    /// Puts a person's command into the journal and gives its position.
-    pub async fn command(&self, body: Body) -> Result<Position, NotDone> {
+    /// Puts a person's command into the journal; gives its position, and why the brain refused it, if it did.
+    pub async fn command(&self, body: Body) -> Result<Recorded, NotDone> {
         self.ask(body, None).await
     }
 
     /// The same for a change that was checked against the graph of a version; with another one it is not done.
-    pub async fn change_graph(&self, changed: GraphChanged, version: String) -> Result<Position, NotDone> {
+    pub async fn change_graph(&self, changed: GraphChanged, version: String) -> Result<Recorded, NotDone> {
         self.ask(Body::GraphChanged(changed), Some(version)).await
     }
 
-    async fn ask(&self, body: Body, expects: Option<String>) -> Result<Position, NotDone> {
+    async fn ask(&self, body: Body, expects: Option<String>) -> Result<Recorded, NotDone> {
         let (answer, answered) = oneshot::channel();
         self.commands.send(CommandRequest { body, expects, answer }).await.map_err(|_| NotDone::Stopped)?;
         answered.await.map_err(|_| NotDone::Stopped)?
@@ -224,7 +227,7 @@ impl Sequencer {
         };
         let positions = self.append(&round).await?;
         for (index, answer) in answers {
-            let _ = answer.send(Ok(positions[index].clone()));
+            let _ = answer.send(Ok((positions[index].clone(), refusal(&round[index]))));
         }
         self.progress.set(self.positions());
         Ok(round.len() as u64)
@@ -252,8 +255,15 @@ impl Sequencer {
     }
 }
 
+/// Why the brain refused a command, if it did: it says so in a decision of its record.
+fn refusal(sequenced: &Sequenced) -> Option<String> {
+    let decisions = sequenced.effects.iter().filter(|(topic, _)| topic == schemas::topics::DECISION);
+    let mut read = decisions.filter_map(|(_, event)| event.data_json().ok());
+    read.find(|decision| decision["kind"] == "refused").map(|decision| decision["reason"].as_str().unwrap_or_default().to_owned())
+}
+
 /// Sends records in their order; gives their positions when the bus has them all.
-async fn send(producer: &Producer, records: &[(&str, KafkaRecord)]) -> Result<Vec<Position>> {
+pub async fn send(producer: &Producer, records: &[(&str, KafkaRecord)]) -> Result<Vec<Position>> {
     let outgoing: Vec<_> = records.iter().map(|(topic, record)| Outgoing { topic, record, timestamp_ms: None }).collect();
     let sent = producer.send_all(&outgoing).await?;
     Ok(sent.into_iter().collect::<Result<_, _>>()?)

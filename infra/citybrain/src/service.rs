@@ -9,19 +9,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use broker::{Broker, BrokerConfig, Sasl};
 use bus::{Bus, BusConfig, DedupConfig, DedupIndex, Filter, Tap, TapConfig, Window};
 use gateway::mqtt::{Mqtt, MqttListener};
 use gateway::open311::Forms;
-use gateway::{Door, DoorConfig, Gateway, GatewayConfig, Listener, StreamHub, Types};
+use gateway::{AuditLog as _, Door, DoorConfig, Gateway, GatewayConfig, Listener, People, StreamHub, Types};
 use lakehouse::{Lake, Lander, LanderConfig};
 use schemas::Registry;
+use schemas::audit::Note;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use webhooks::{Patience, Webhook};
 
+use crate::audit::AuditHandle;
 use crate::city_files::CityFiles;
 use crate::city_graph::{self, CityGraph};
 use crate::cli::{Invocation, Part};
@@ -105,6 +107,8 @@ pub struct Service {
     pub door: Arc<Door>,
     /// The event types in force.
     pub types: Arc<Types>,
+    /// The audit.
+    pub audit: AuditHandle,
     /// The jobs of this process.
     pub jobs: Jobs,
     /// Where HTTP is.
@@ -286,7 +290,11 @@ impl Service {
         tasks.push(supervise.until("types", watching, stopped.clone()));
         tasks.push(supervise.until("metrics", observe(parts.clone(), tap.clone(), broker.clone()), stopped.clone()));
 
+        let (audit, writer) = crate::audit::writer(bus.clone(), home);
+        tasks.push(supervise.run("audit", writer.run(stopped.clone())));
         let token = Some(context.config.http_token.clone()).filter(|token| !token.is_empty());
+        // Whoever can read the files of this home has its doors, too, but decides nothing about cases without a name.
+        let local_token = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let mut doors = Vec::new();
         let (mut http, mut mqtt) = (None, None);
         if let Some(listen) = options.http_listen {
@@ -299,6 +307,8 @@ impl Service {
             let known = Arc::new(things::things(&bus).await?);
             tasks.push(supervise.run("things", things::follow(devices.clone(), known.clone(), changes, stopped.clone())));
             tasks.push(supervise.until("latest", things::remember(lake.clone(), known.clone()), stopped.clone()));
+            let people = Arc::new(People::open(crate::people::file(context, home))?);
+            tasks.push(supervise.until("people", watch_people(people.clone(), audit.clone(), parts.clone()), stopped.clone()));
             let mqtt_door = Mqtt::new(door.clone(), known.clone(), devices.clone());
             if let Some(listen) = &options.mqtt_listen {
                 let listener = MqttListener::bind(listen, &devices).await?;
@@ -306,8 +316,14 @@ impl Service {
                 let mut asked = doors_stopped.clone();
                 doors.push(tokio::spawn(listener.serve(mqtt_door.clone(), async move { asked_to_stop(&mut asked).await })));
             }
+            let listener = Listener::bind(&listen.to_string(), token.is_some() || !people.now().is_empty()).await?;
+            http = Some(listener.addr());
             let config = GatewayConfig {
                 token: token.clone(),
+                local_token: Some(local_token.clone()),
+                exposed: !listener.addr().ip().is_loopback(),
+                people,
+                audit: Some(Arc::new(audit.clone())),
                 devices,
                 device_log: Some(Arc::new(BusLog(bus.producer()?))),
                 things: known,
@@ -315,9 +331,7 @@ impl Service {
                 forms: Arc::new(forms(home)?),
                 ..GatewayConfig::default()
             };
-            let view = View { sequencer, lake: lake.clone(), bus: bus.clone(), parts: parts.clone(), jobs: jobs.clone() };
-            let listener = Listener::bind(&listen.to_string(), token.is_some()).await?;
-            http = Some(listener.addr());
+            let view = View { sequencer, lake: lake.clone(), bus: bus.clone(), parts: parts.clone(), jobs: jobs.clone(), types: types.clone() };
             let gateway = Gateway::new(door.clone(), hub, Arc::new(view), config);
             let mut asked = doors_stopped;
             doors.push(tokio::spawn(listener.serve(gateway, async move { asked_to_stop(&mut asked).await })));
@@ -332,9 +346,9 @@ impl Service {
                 tasks.push(supervise.run("webhooks", sender.run(stopped.clone())));
             }
         }
-        home.announce(&lock, &Running { pid: std::process::id(), kafka: kafka.clone(), http: url, token })?;
+        home.announce(&lock, &Running { pid: std::process::id(), kafka: kafka.clone(), http: url, token: Some(token.unwrap_or(local_token)) })?;
         info!(kafka, http = http.map(|addr| addr.to_string()), "running");
-        Ok(Service { bus, lake, door, types, jobs, http, mqtt, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })
+        Ok(Service { bus, lake, door, types, audit, jobs, http, mqtt, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })
     }
 
     /// Waits until everything that is on the bus now has been worked off and has landed, and what came of it too.
@@ -507,6 +521,28 @@ async fn watch_types(mut dir: TypesDir, types: Arc<Types>, tell: watch::Sender<A
         tell.send_replace(registry.clone());
         types.replace(registry);
         info!("took in new event types");
+    }
+}
+
+/// Takes in what is changed in the file of people by hand, and says so in the audit. A file that is wrong changes nothing.
+async fn watch_people(people: Arc<People>, audit: AuditHandle, parts: Arc<Parts>) -> Result<()> {
+    loop {
+        tokio::time::sleep(TYPES_EVERY).await;
+        match people.look() {
+            Ok(false) => {}
+            Ok(true) => {
+                let staff = people.now();
+                let mut note = Note::new("files", "file", "people.file", chrono::Utc::now());
+                note.details.insert("people".to_owned(), staff.people().count().to_string());
+                audit.append(note).await.map_err(|error| anyhow!("the audit did not take a change of the people: {error}"))?;
+                parts.set("people", State::Ready);
+                info!("took in the changed file of people");
+            }
+            Err(error) => {
+                warn!(%error, "the file of people was refused");
+                parts.set("people", State::Warning(error.to_string()));
+            }
+        }
     }
 }
 

@@ -91,7 +91,7 @@ fn anatomy(tables: usize, scenarios: usize, jobs: usize) -> Vec<Organ> {
     let some = |text: &str| Some(text.to_owned());
     vec![
         organ("1", "智能云底座", "intelligent cloud base", some("one process: broker, lake, brain")),
-        organ("2", "安全保障体系", "security", some("masking at the door, tokens, SASL, hash-chained journal")),
+        organ("2", "安全保障体系", "security", some("masking at the door, people with roles by domain and area, SASL, hash-chained journal and audit")),
         organ("2", "智能运维体系", "AIOps", some("/health, /metrics, status, doctor, replay")),
         organ("3", "数据平台", "data platform", some("Kafka, DataFusion, Delta Lake")),
         organ("3", "模型平台", "model platform", None),

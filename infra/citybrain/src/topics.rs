@@ -28,7 +28,7 @@ pub fn specs(registry: &Registry, sensor_partitions: i32) -> Vec<TopicSpec> {
 
 /// All of our topics.
 pub fn ours() -> Filter {
-    OURS.iter().fold(Filter::topics([topics::DLQ]), |filter, prefix| filter.and_prefix(*prefix))
+    OURS.iter().fold(Filter::topics([topics::DLQ, topics::AUDIT]), |filter, prefix| filter.and_prefix(*prefix))
 }
 
 /// What the live stream carries: what the brain decides.

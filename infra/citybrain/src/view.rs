@@ -8,10 +8,9 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use gateway::hub::StreamItem;
 use gateway::open311::{Found, Search, Service};
-use gateway::view::{FeedEntry, Health, Ranges, Replay, SqlAnswer, SqlRequest};
-use gateway::{CityView, Kind, ListQuery, Page, ViewError};
-use lakehouse::{AsOf, Lake};
-use schemas::Position;
+use gateway::view::{Commanded, FeedEntry, Health, Ranges, Replay, SqlAnswer, SqlRequest};
+use gateway::{CityView, Kind, ListQuery, Page, Types, ViewError};
+use lakehouse::{AsOf, Lake, Mask};
 use schemas::journal::{Body, Command};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -36,6 +35,8 @@ pub struct View {
     pub parts: Arc<Parts>,
     /// The jobs of this process.
     pub jobs: Jobs,
+    /// The event types in force: they say what is personal.
+    pub types: Arc<Types>,
 }
 
 impl View {
@@ -159,13 +160,14 @@ impl CityView for View {
         async move { entries }.boxed()
     }
 
-    fn command(&self, command: Value) -> BoxFuture<'_, Result<Position, ViewError>> {
+    fn command(&self, command: Value) -> BoxFuture<'_, Result<Commanded, ViewError>> {
         async move {
             let command: Command = serde_json::from_value(command).map_err(|error| ViewError::Wrong {
                 en: format!("the command is not {{\"command_id\", \"action\", \"target\", \"actor\", \"reason\", ...}}: {error}"),
                 zh: format!("命令应含 command_id、action、target、actor、reason：{error}"),
             })?;
-            self.sequencer()?.command(Body::Command(command)).await.map_err(failed)
+            let (position, refused) = self.sequencer()?.command(Body::Command(command)).await.map_err(failed)?;
+            Ok(Commanded { position, refused })
         }
         .boxed()
     }
@@ -187,7 +189,11 @@ impl CityView for View {
     fn sql(&self, request: SqlRequest) -> BoxFuture<'_, Result<SqlAnswer, ViewError>> {
         async move {
             let as_of = request.as_of.as_deref().map(str::parse::<AsOf>).transpose().map_err(wrong)?;
-            let stream = self.lake.sql(&request.query, as_of).await.map_err(wrong)?;
+            let stream = match request.masked {
+                true => self.lake.sql_masked(&request.query, as_of, Arc::new(Mask::of(&self.types.now()))).await,
+                false => self.lake.sql(&request.query, as_of).await,
+            };
+            let stream = stream.map_err(wrong)?;
             let schema = stream.schema();
             Ok(SqlAnswer { schema, batches: stream.map(|batch| batch.map_err(wrong)).boxed() })
         }

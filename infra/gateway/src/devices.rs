@@ -74,6 +74,17 @@ pub enum Action {
     Revoke,
 }
 
+impl Action {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Add => "add",
+            Action::Rotate => "rotate",
+            Action::Revoke => "revoke",
+        }
+    }
+}
+
 /// A change that somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

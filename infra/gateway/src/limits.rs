@@ -147,3 +147,15 @@ pub const OPEN311_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// How long an Open311 request waits for its case, so that the answer can say until when it is owed.
 pub const OPEN311_CASE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// People with tokens of their own: the staff of a large city, all in memory.
+pub const PEOPLE_MAX: usize = 100_000;
+
+/// Longest id of a person or a role, in characters.
+pub const PERSON_ID_CHARS_MAX: usize = 64;
+
+/// Entries of the audit that one page gives at most.
+pub const AUDIT_PAGE_MAX: usize = 1_000;
+
+/// Longest text of one field that the audit keeps, in characters: the reason of a command, the shape of a query.
+pub const AUDIT_TEXT_CHARS_MAX: usize = 2_000;

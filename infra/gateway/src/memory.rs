@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use schemas::audit::{Entry, Head, Note};
 use schemas::{KafkaRecord, Position};
 use tokio::sync::watch;
 
-use crate::ports::{EventLog, LogError, SeenEvent, SeenIndex};
+use crate::ports::{AuditLog, EventLog, LogError, SeenEvent, SeenIndex};
 
 /// A log that keeps everything, one partition for each topic.
 #[derive(Debug, Default)]
@@ -91,5 +92,47 @@ impl SeenIndex for MemorySeen {
             seen.entry((event.source.clone(), event.id.clone())).or_insert_with(|| event.position.clone());
         }
         Ok(())
+    }
+}
+
+/// An audit that keeps everything.
+#[derive(Debug, Default)]
+pub struct MemoryAudit {
+    entries: Mutex<Vec<Entry>>,
+    down: AtomicBool,
+}
+
+impl MemoryAudit {
+    /// An empty audit.
+    pub fn new() -> Arc<MemoryAudit> {
+        Arc::new(MemoryAudit::default())
+    }
+
+    /// Whether it refuses every entry.
+    pub fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// The entries so far.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl AuditLog for MemoryAudit {
+    fn append(&self, note: Note) -> BoxFuture<'static, Result<u64, LogError>> {
+        if self.down.load(Ordering::SeqCst) {
+            return futures::future::ready(Err(LogError("the audit is down".to_owned()))).boxed();
+        }
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = entries.last().map_or_else(|| Head::of_new("memory"), Entry::head);
+        let entry = Entry::after(&head, note);
+        let seq = entry.seq;
+        entries.push(entry);
+        futures::future::ready(Ok(seq)).boxed()
+    }
+
+    fn head(&self) -> Option<Head> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).last().map(Entry::head)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::future::BoxFuture;
+use schemas::audit::{Head, Note};
 use schemas::{KafkaRecord, Position, Registry};
 
 /// Why the log did not take a record.
@@ -16,6 +17,15 @@ pub trait EventLog: Send + Sync + 'static {
     ///
     /// The record takes its place in the order of its key when the future is first polled.
     fn send(&self, topic: &str, record: KafkaRecord, timestamp_ms: i64) -> BoxFuture<'static, Result<Position, LogError>>;
+}
+
+/// The audit that entries are appended to.
+pub trait AuditLog: Send + Sync + 'static {
+    /// Appends an entry. Resolves when it is durable, with its number.
+    fn append(&self, note: Note) -> BoxFuture<'static, Result<u64, LogError>>;
+
+    /// The end of the chain, as far as it is durable.
+    fn head(&self) -> Option<Head>;
 }
 
 /// Which events the log already holds, by `source` and `id`.

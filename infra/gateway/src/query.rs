@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use crate::people::{Scope, Subject};
 
 /// A longitude and latitude box, in degrees.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +42,8 @@ pub struct ListQuery {
     pub from: Option<DateTime<Utc>>,
     /// Before this time.
     pub to: Option<DateTime<Utc>>,
+    /// Where the asker may read; nothing for everywhere.
+    pub within: Option<Vec<Scope>>,
     /// Only items whose key comes after this one.
     pub after: Option<String>,
     /// How many.
@@ -105,6 +108,10 @@ impl ListQuery {
             && self.level.is_none_or(|level| item["level"].as_i64() == Some(level))
             && self.from.is_none_or(|from| moment.is_some_and(|moment| moment >= from))
             && self.to.is_none_or(|to| moment.is_some_and(|moment| moment < to))
+            && self.within.as_ref().is_none_or(|scopes| {
+                let subject = Subject::of(item);
+                scopes.iter().any(|scope| scope.touches(&subject))
+            })
             && self.bounds.is_none_or(|bounds| place(item).is_some_and(|(lon, lat)| bounds.holds(lon, lat)))
     }
 

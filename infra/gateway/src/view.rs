@@ -91,6 +91,17 @@ pub struct SqlRequest {
     pub query: String,
     /// A time or a version.
     pub as_of: Option<String>,
+    /// Whether who asks may see no personal data.
+    pub masked: bool,
+}
+
+/// A command that has its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commanded {
+    /// The place.
+    pub position: Position,
+    /// Why it was not carried out, if the law of cases and alerts does not allow it.
+    pub refused: Option<String>,
 }
 
 /// The answer to a query.
@@ -160,8 +171,8 @@ pub trait CityView: Send + Sync + 'static {
     /// The latest alerts for the feed, newest first, at most `limit`.
     fn feed(&self, limit: usize) -> BoxFuture<'_, Result<Vec<FeedEntry>, ViewError>>;
 
-    /// Takes a person's command; answers with its place in the log once it is durable.
-    fn command(&self, command: Value) -> BoxFuture<'_, Result<Position, ViewError>>;
+    /// Takes a person's command; answers once it is durable.
+    fn command(&self, command: Value) -> BoxFuture<'_, Result<Commanded, ViewError>>;
 
     /// The live graph in a few words, as a JSON object.
     fn graph(&self) -> Result<Value, ViewError> {

@@ -28,7 +28,7 @@ async fn lists_items_reasons_and_documents() {
     let next = first["next"].as_str().unwrap();
     let second = running.get(&format!("/v1/alerts?limit=2&cursor={next}")).await.json();
     assert_eq!((&second["items"][0]["id"], &second["next"]), (&json!("a3"), &json!(null)));
-    assert_eq!(running.get("/v1/cases/a2").await.json()["id"], "a2");
+    assert_eq!(running.get("/v1/cases/case-000000000002").await.json()["id"], "case-000000000002");
     assert_eq!(running.get("/v1/incidents/a2/why").await.status, 200);
     assert_eq!(running.get("/v1/alerts/none").await.status, 404);
     assert_eq!(running.get("/v1/alerts?colour=red").await.status, 400);
@@ -36,9 +36,11 @@ async fn lists_items_reasons_and_documents() {
     assert!(cap.head.contains("application/cap+xml") && cap.text() == "<alert/>");
     let feed = running.get("/v1/alerts.atom").await.text();
     assert!(feed.contains("内涝 &lt;红&gt;") && feed.contains("/v1/alerts/a1.cap"), "{feed}");
-    let answer = running.post("/v1/commands", "application/json", r#"{"command":"acknowledge","alert":"a1"}"#).await;
+    let answer = running.post("/v1/commands", "application/json", r#"{"command_id":"c-1","action":"acknowledge","target":"a1","actor":"王","reason":"seen"}"#).await;
     assert_eq!((answer.status, &answer.json()["position"]["offset"]), (202, &json!(7)));
+    assert_eq!(running.city.commands.lock().unwrap()[0]["actor"], "王", "on an open door who asks says who it is");
     assert_eq!(running.post("/v1/commands", "application/json", "[1]").await.status, 400);
+    assert_eq!(running.post("/v1/commands", "application/json", r#"{"action":"dance"}"#).await.status, 400);
     let api = running.get("/openapi.json").await.json();
     for path in [
         "/v1/events", "/v1/stream", "/v1/alerts/{id}/why", "/v1/sql", "/v1/devices", "/v1/graph", "/v1/graph/{view}", "/open311/v2/discovery.{format}", "/open311/v2/services.{format}",

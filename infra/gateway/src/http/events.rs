@@ -14,6 +14,7 @@ use schemas::Event;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::trail::Noted;
 use super::{Gateway, Problem};
 use crate::devices::Sender;
 use crate::door::DoorError;
@@ -206,7 +207,7 @@ async fn whole(gateway: &Gateway, request: &Request, headers: &HeaderMap, stream
     };
     let one = mode != Mode::Batch;
     let registry = gateway.door.types().now();
-    let admit = |incoming| gateway.config.devices.admit(&registry, &request.sender, gateway.config.token.is_some(), incoming);
+    let admit = |incoming| gateway.config.devices.admit(&registry, &request.sender, gateway.locked(), incoming);
     let mut steps = Steps::new(Arc::clone(&gateway.door), Some(gateway.config.patience), REFUSED_LISTED_MAX);
     let taken = async {
         for incoming in incoming {
@@ -307,7 +308,7 @@ async fn read_lines(gateway: &Gateway, request: &Request, stream: &mut BodyDataS
         while let Some(line) = lines.next(last) {
             if !line.text.is_empty() {
                 let registry = gateway.door.types().now();
-                let line = gateway.config.devices.admit(&registry, &request.sender, gateway.config.token.is_some(), read_line(request, line));
+                let line = gateway.config.devices.admit(&registry, &request.sender, gateway.locked(), read_line(request, line));
                 steps.push(line).await?;
             }
         }
@@ -416,7 +417,12 @@ fn answer(tally: &Tally, taken: Result<(), Problem>, one: bool) -> Result<Respon
             .with("refused", refused.clone())
             .with("refused_count", tally.refused)
     };
-    taken.map_err(with_counts)?;
+    let mut noted = Noted::default();
+    for (name, count) in [("accepted", tally.accepted), ("duplicate", tally.duplicate), ("refused", tally.refused)] {
+        noted.details.insert(name.to_owned(), count.to_string());
+    }
+    noted.position = tally.last_position.clone();
+    taken.map_err(|problem| with_counts(problem).noting(noted.clone()))?;
     if let Some((_, refusal)) = tally.listed.first()
         && tally.accepted + tally.duplicate == 0
     {
@@ -431,7 +437,7 @@ fn answer(tally: &Tally, taken: Result<(), Problem>, one: bool) -> Result<Respon
                 format!("{} 条事件全部被拒收；第一条：{}", tally.refused, refusal.reason_zh),
             )
         };
-        return Err(with_counts(problem));
+        return Err(with_counts(problem).noting(noted));
     }
     let mut body = json!({
         "accepted": tally.accepted,
@@ -442,7 +448,7 @@ fn answer(tally: &Tally, taken: Result<(), Problem>, one: bool) -> Result<Respon
     if let (true, Some(position)) = (one, &tally.last_position) {
         body["position"] = json!(position);
     }
-    Ok((StatusCode::ACCEPTED, axum::Json(body)).into_response())
+    Ok(noted.on((StatusCode::ACCEPTED, axum::Json(body)).into_response()))
 }
 
 fn listed(place: &Place, refusal: &Refusal) -> Value {

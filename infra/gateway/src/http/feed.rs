@@ -2,17 +2,26 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use chrono::SecondsFormat;
 
+use super::trail::Caller;
+use super::views::seen;
 use super::{Gateway, Problem};
+use crate::view::Kind;
 
 const ENTRIES_MAX: usize = 100;
 
-pub(super) async fn atom(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let entries = gateway.view.feed(ENTRIES_MAX).await?;
+pub(super) async fn atom(State(gateway): State<Arc<Gateway>>, Extension(caller): Extension<Caller>, headers: HeaderMap) -> Result<Response, Problem> {
+    let mut entries = Vec::new();
+    for entry in gateway.view.feed(ENTRIES_MAX).await? {
+        if seen(&gateway, &caller, Kind::Alert, &entry.id).await.is_ok() {
+            entries.push(entry);
+        }
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let base = escape(&format!("http://{host}"));
     let updated = entries.iter().map(|entry| entry.updated).max().unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -11,9 +12,11 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use super::events::{Whole, kept_headers, read_whole};
-use super::{Gateway, Problem, has_token};
+use super::trail::{Caller, Noted, Why};
+use super::{Gateway, Problem};
 use crate::door::Outcome;
 use crate::limits::{OPEN311_BODY_BYTES_MAX, OPEN311_CASE_TIME_MAX};
+use crate::people::{Actor, Permission};
 use crate::open311::{Request, Search, Wrong, report, show};
 use crate::refusal::{Incoming, Origin, Refusal};
 use crate::view::ViewError;
@@ -61,7 +64,11 @@ impl Answer {
             Form::Json => ("application/json; charset=utf-8", self.value.to_string()),
             Form::Xml => ("text/xml; charset=utf-8", show::xml(self.root, &self.value)),
         };
+        let why = self.value[0]["description"].as_str().filter(|_| self.root == "errors").map(|why| Why(why.to_owned()));
         let mut response = (self.status, [(header::CONTENT_TYPE, content_type)], body).into_response();
+        if let Some(why) = why {
+            response.extensions_mut().insert(why);
+        }
         if let Some(total) = self.total {
             response.headers_mut().insert("x-total-count", HeaderValue::from(total));
         }
@@ -92,18 +99,18 @@ impl From<ViewError> for Wrong {
     }
 }
 
-pub(super) async fn get(State(gateway): Shared, Path(path): Path<String>, Query(parameters): Parameters, headers: HeaderMap) -> Response {
+pub(super) async fn get(State(gateway): Shared, Extension(caller): Extension<Caller>, Path(path): Path<String>, Query(parameters): Parameters, headers: HeaderMap) -> Response {
     let (path, form) = form(&path, &headers);
-    let answer = answer(&gateway, path, &parameters, &headers).await;
+    let answer = answer(&gateway, &caller, path, &parameters, &headers).await;
     answer.unwrap_or_else(Answer::from).in_form(form)
 }
 
-async fn answer(gateway: &Gateway, path: &str, parameters: &[(String, String)], headers: &HeaderMap) -> Result<Answer, Wrong> {
+async fn answer(gateway: &Gateway, caller: &Caller, path: &str, parameters: &[(String, String)], headers: &HeaderMap) -> Result<Answer, Wrong> {
     let forms = &gateway.config.forms;
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     // What the city can be asked for is public; what was reported is for who has the key.
     if matches!(parts.first(), Some(&"requests" | &"tokens")) {
-        check_key(gateway, headers, parameters)?;
+        check_key(gateway, caller, Permission::Read, parameters)?;
     }
     match parts.as_slice() {
         ["discovery"] => {
@@ -147,33 +154,39 @@ async fn find(gateway: &Gateway, id: &str, live: bool) -> Result<Option<Request>
     Ok(gateway.view.requests(&search).await?.requests.into_iter().next())
 }
 
-/// With a token configured, it is the `api_key`; it may come as a bearer token, too.
-fn check_key(gateway: &Gateway, headers: &HeaderMap, parameters: &[(String, String)]) -> Result<(), Wrong> {
-    let Some(token) = &gateway.config.token else { return Ok(()) };
+/// Who reports or reads: the token of a person, or of the configuration, is the `api_key`; it may come as a bearer token, too.
+fn check_key(gateway: &Gateway, caller: &Caller, permission: Permission, parameters: &[(String, String)]) -> Result<Actor, Wrong> {
     let key = report::value(parameters, "api_key").unwrap_or_default();
-    // Equal digests, compared in constant time by blake3's own equality.
-    if has_token(gateway, headers) || blake3::hash(key.as_bytes()) == blake3::hash(token.as_bytes()) {
-        return Ok(());
+    let keyed = gateway.who(key.as_bytes());
+    let actor = keyed.filter(|_| gateway.locked()).unwrap_or_else(|| caller.actor.clone());
+    if actor.may_everywhere(permission) {
+        return Ok(actor);
     }
-    Err(Wrong { status: 403, en: "the api_key is missing or wrong; it is the HTTP token of the configuration".to_owned(), zh: "api_key 缺失或不正确；它就是配置中的 HTTP 令牌".to_owned() })
+    let name = permission.name();
+    Err(Wrong {
+        status: 403,
+        en: format!("the api_key is missing, wrong, or lacks the permission {name}; it is a person's token, or the HTTP token of the configuration"),
+        zh: format!("api_key 缺失、不正确或没有权限 {name}；它是人员令牌，或配置中的 HTTP 令牌"),
+    })
 }
 
-pub(super) async fn post(State(gateway): Shared, Path(path): Path<String>, Query(query): Parameters, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn post(State(gateway): Shared, Extension(caller): Extension<Caller>, Path(path): Path<String>, Query(query): Parameters, headers: HeaderMap, body: Body) -> Response {
     let (path, form) = form(&path, &headers);
+    let mut noted = Noted::default();
     let answer = match path.trim_matches('/') {
-        "requests" => create(&gateway, query, &headers, body).await,
+        "requests" => create(&gateway, &caller, &mut noted, query, &headers, body).await,
         _ => Err(Wrong { status: 405, en: format!("nothing is created at {path:?}"), zh: format!("{path:?} 不能提交") }),
     };
-    answer.unwrap_or_else(Answer::from).in_form(form)
+    noted.on(answer.unwrap_or_else(Answer::from).in_form(form))
 }
 
-async fn create(gateway: &Gateway, query: Vec<(String, String)>, headers: &HeaderMap, body: Body) -> Result<Answer, Wrong> {
+async fn create(gateway: &Gateway, caller: &Caller, noted: &mut Noted, query: Vec<(String, String)>, headers: &HeaderMap, body: Body) -> Result<Answer, Wrong> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut origin = Origin { door: Arc::from("open311"), content_type: Arc::from(content_type), headers: kept_headers(headers), ..Origin::default() };
     let body = match read_whole(body.into_data_stream(), OPEN311_BODY_BYTES_MAX).await? {
         Whole::Body(body) => body,
         Whole::TooLarge { beginning, bytes } => {
-            check_key(gateway, headers, &query)?;
+            check_key(gateway, caller, Permission::Publish, &query)?;
             let wrong = Wrong::from(Problem::too_large(OPEN311_BODY_BYTES_MAX as u64));
             (origin.original, origin.original_bytes) = (Some(beginning), Some(bytes));
             keep(gateway, "too_large", &wrong, origin).await?;
@@ -187,9 +200,11 @@ async fn create(gateway: &Gateway, query: Vec<(String, String)>, headers: &Heade
         origin.original = Some(kept.into());
     }
     let parameters = parameters.map(|parameters| [query.as_slice(), &parameters].concat());
-    check_key(gateway, headers, parameters.as_deref().unwrap_or(&query))?;
+    let actor = check_key(gateway, caller, Permission::Publish, parameters.as_deref().unwrap_or(&query))?;
+    noted.actor = Some(actor.name().to_owned());
     let services = gateway.view.services()?;
     let id = format!("o311-{}", &format!("{:032x}", rand::random::<u128>())[..12]);
+    noted.subject = Some(id.clone());
     let event = match parameters.and_then(|parameters| report::event(&services, &gateway.config.forms, &parameters, &id, Utc::now())) {
         Ok(event) => event,
         Err(wrong) => {

@@ -1,213 +1,396 @@
-//! `GET /openapi.json`.
+//! `GET /openapi.json`: the description of the doors, made from the one table of routes and commands.
 
 use axum::Json;
-use serde_json::{Value, json};
+use schemas::case::CaseState;
+use serde_json::{Map, Value, json};
+
+use super::table::{Access, COMMANDS, Kind, ROUTES, Route, Target, Trail};
+
+/// The schemas of what is sent and answered.
+const COMPONENTS: &str = include_str!("components.json");
+
+/// A field of a command.
+pub struct Field {
+    /// Its name; its schema is that of the field of this name in `CommandFields`.
+    pub name: &'static str,
+    /// Whether the command is nothing without it.
+    pub needed: bool,
+}
+
+impl Field {
+    /// A field that may be there.
+    pub const fn may(name: &'static str) -> Field {
+        Field { name, needed: false }
+    }
+
+    /// A field that must be there.
+    pub const fn must(name: &'static str) -> Field {
+        Field { name, needed: true }
+    }
+}
 
 pub(super) async fn document() -> Json<Value> {
     Json(openapi())
 }
 
-fn openapi() -> Value {
-    let mut paths = json!({
-        "/v1/events": { "post": {
-            "summary": "Events in / 接收事件",
-            "description": "CloudEvents 1.0 in binary, structured or batch mode, or JSON lines of structured events. Answered when the bus has them. 事件写入总线后才应答。",
-            "requestBody": { "required": true, "content": {
-                "application/cloudevents+json": { "schema": { "$ref": "#/components/schemas/CloudEvent" } },
-                "application/cloudevents-batch+json": { "schema": { "type": "array", "items": { "$ref": "#/components/schemas/CloudEvent" } } },
-                "application/x-ndjson": { "schema": { "type": "string", "description": "One structured event per line." } },
-                "application/json": { "schema": { "description": "The data of a binary event, whose attributes are in ce-* headers." } },
-            } },
-            "responses": {
-                "202": { "description": "What became of them", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Taken" } } } },
-                "400": problem("Unreadable"), "401": problem("No token"), "413": problem("Too large"),
-                "415": problem("Content type not understood"), "422": problem("Refused"), "503": problem("Busy, or the bus is down; see Retry-After"),
-            },
-        } },
-        "/v1/stream": { "get": {
-            "summary": "Live events (SSE) / 实时事件流",
-            "description": "data: one CloudEvent as JSON. id: the positions of the last event of every partition, this event's first, as topic/partition/offset joined by commas; send it as Last-Event-ID to go on. Event `resync`: what lies between is not sent again, read the lists.",
-            "parameters": [
-                parameter("topics", "Topics, comma-separated; an ending * stands for any end. Default alert.*,city.case"),
-                parameter("last_event_id", "As the header Last-Event-ID, for clients that cannot set headers"),
-                { "name": "Last-Event-ID", "in": "header", "schema": { "type": "string" } },
-            ],
-            "responses": { "200": { "description": "The stream", "content": { "text/event-stream": {} } }, "400": problem("Wrong topic or id"), "503": problem("Too many streams") },
-        } },
-        "/v1/alerts.atom": { "get": { "summary": "Alerts as a feed / 预警订阅", "responses": { "200": { "description": "Atom, linking to CAP 1.2", "content": { "application/atom+xml": {} } } } } },
-        "/v1/alerts/{id}.cap": { "get": { "summary": "An alert as CAP 1.2 / CAP 1.2 预警", "parameters": [id()], "responses": { "200": { "description": "CAP", "content": { "application/cap+xml": {} } }, "404": problem("No such alert") } } },
-        "/v1/commands": { "post": {
-            "summary": "What people decide / 人工命令",
-            "requestBody": { "required": true, "content": { "application/json": { "schema": { "type": "object" } } } },
-            "responses": { "202": { "description": "Its place in the log" }, "400": problem("Not a command"), "503": problem("Not available") },
-        } },
-        "/v1/alerting": { "get": {
-            "summary": "Mode, exercises, silences, groups of alerts, notifications of each unit / 模式、演练、静默、预警分组、各单位通知数",
-            "responses": { "200": { "description": "{mode, exercises, silences, groups, load}" }, "503": problem("Not available") },
-        } },
-        "/v1/jobs": { "get": {
-            "summary": "Streaming jobs with state, lag and figures of each step / 流式作业及其指标",
-            "responses": { "200": { "description": "{items}" } },
-        } },
-        "/v1/sql": { "post": {
-            "summary": "Query / 查询",
-            "description": "Reads only. Answers JSON, JSON lines (Accept: application/x-ndjson) or an Arrow stream (Accept: application/vnd.apache.arrow.stream).",
-            "requestBody": { "required": true, "content": {
-                "application/json": { "schema": { "type": "object", "required": ["query"], "properties": {
-                    "query": { "type": "string" }, "as_of": { "type": "string", "description": "A time or a version" }, "limit": { "type": "integer", "minimum": 0 } } } },
-                "text/plain": { "schema": { "type": "string" } },
-            } },
-            "responses": { "200": { "description": "The rows" }, "400": problem("Wrong query"), "504": problem("Took too long") },
-        } },
-        "/health/live": { "get": { "summary": "Runs / 存活", "responses": { "200": { "description": "It runs" } } } },
-        "/health/ready": { "get": { "summary": "Ready / 就绪", "responses": { "200": { "description": "All parts are ready" }, "503": { "description": "Some are not" } } } },
-        "/metrics": { "get": { "summary": "Prometheus metrics / 指标", "responses": { "200": { "description": "Prometheus text" } } } },
-        "/openapi.json": { "get": { "summary": "This document / 本文档", "responses": { "200": { "description": "OpenAPI 3.1" } } } },
-    });
-    for (path, zh, en) in [("alerts", "预警", "alerts"), ("cases", "案件", "cases"), ("incidents", "事件", "incidents")] {
-        let filters: Vec<Value> = [
-            ("scenario", "As in urban_flooding"),
-            ("state", "As in active"),
-            ("unit", "The unit responsible"),
-            ("area", "District"),
-            ("bbox", "west,south,east,north in degrees"),
-            ("level", "1 to 4"),
-            ("incident", "Incident id"),
-            ("from", "RFC 3339; from this time on"),
-            ("to", "RFC 3339; before this time"),
-            ("limit", "1 to 1000, default 100"),
-            ("cursor", "`next` of the page before"),
-        ]
-        .into_iter()
-        .map(|(name, text)| parameter(name, text))
-        .collect();
-        paths[format!("/v1/{path}")] = json!({ "get": { "summary": format!("List of {en} / {zh}列表"), "parameters": filters, "responses": { "200": { "description": "{items, next}" }, "400": problem("Wrong filter") } } });
-        paths[format!("/v1/{path}/{{id}}")] = json!({ "get": { "summary": format!("One of the {en} / 单个{zh}"), "parameters": [id()], "responses": { "200": { "description": "It" }, "404": problem("No such") } } });
-        paths[format!("/v1/{path}/{{id}}/why")] = json!({ "get": { "summary": format!("Where it came from / {zh}溯源"), "parameters": [id()], "responses": { "200": { "description": "Back to topic, partition and offset, and forward" }, "404": problem("No such") } } });
+/// The whole description: OpenAPI 3.1.
+pub fn openapi() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in ROUTES {
+        let operations = paths.entry(route.path).or_insert_with(|| json!({}));
+        operations[route.method.as_str().to_ascii_lowercase()] = operation(route);
     }
-    doors(&mut paths);
-    graph(&mut paths);
     json!({
         "openapi": "3.1.0",
-        "info": { "title": "citybrain", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0" } },
+        "info": {
+            "title": "citybrain",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+            "description": "The doors of the city brain. x-permission is what an operation or a command needs; docs/people.md says who has it. 城市大脑的入口；x-permission 为所需权限。",
+        },
+        "servers": [{ "url": "/" }],
         "security": [{ "bearer": [] }],
         "paths": paths,
         "components": {
-            "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
-            "schemas": {
-                "CloudEvent": { "type": "object", "required": ["specversion", "id", "source", "type"], "properties": {
-                    "specversion": { "const": "1.0" }, "id": { "type": "string" }, "source": { "type": "string" }, "type": { "type": "string" },
-                    "time": { "type": "string", "format": "date-time" }, "subject": { "type": "string" }, "data": {} } },
-                "Taken": { "type": "object", "required": ["accepted", "duplicate", "refused"], "properties": {
-                    "accepted": { "type": "integer" }, "duplicate": { "type": "integer" }, "refused_count": { "type": "integer" },
-                    "refused": { "type": "array", "description": "The first 1000", "items": { "type": "object", "properties": {
-                        "index": { "type": "integer", "description": "Place in a batch, from 0" }, "line": { "type": "integer", "description": "Line, from 1" },
-                        "code": { "type": "string" }, "reason": { "type": "string" }, "reason_zh": { "type": "string" }, "pointer": { "type": "string" } } } } } },
-                "Problem": { "type": "object", "description": "RFC 9457", "properties": {
-                    "type": { "type": "string" }, "title": { "type": "string" }, "title_zh": { "type": "string" }, "status": { "type": "integer" },
-                    "detail": { "type": "string" }, "detail_zh": { "type": "string" } } },
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer", "description": "A person's token, or the one of the configuration / 人员令牌或配置中的令牌" },
+                "device": { "type": "http", "scheme": "basic", "description": "A device's id and key / 设备编号与密钥" },
+                "api_key": { "type": "apiKey", "in": "query", "name": "api_key", "description": "The same token, as Open311 brings it / Open311 方式携带同一令牌" },
             },
+            "schemas": components(),
         },
     })
 }
 
-/// The live graph.
-fn graph(paths: &mut Value) {
-    let put = json!({ "type": "object", "required": ["element"], "properties": { "pack": { "type": "string" }, "element": { "type": "object" } } });
-    let change = json!({ "oneOf": [
-        { "type": "object", "required": ["put"], "properties": { "put": put } },
-        { "type": "object", "required": ["remove"], "properties": { "remove": { "type": "string", "description": "KIND/ID" } } },
-    ] });
-    let asked = json!({ "type": "object", "required": ["actor", "reason"], "additionalProperties": false, "properties": {
-        "actor": { "type": "string", "minLength": 1 },
-        "reason": { "type": "string", "minLength": 1 },
-        "version": { "type": "string", "description": "The version that was looked at; with another one: 409" },
-        "dry_run": { "type": "boolean", "description": "Only say what would change" },
-        "remove_pack": { "type": "string", "description": "A pack that goes, before the changes" },
-        "changes": { "type": "array", "items": change },
-    } });
-    paths["/v1/graph"] = json!({
-        "get": { "summary": "The live graph: version, elements, packs / 当前图谱概况", "responses": { "200": { "description": "{version, elements, packs}" }, "503": problem("Not available") } },
-        "post": {
-            "summary": "Change the live graph, all or nothing / 变更图谱",
-            "description": "Becomes one record of the journal. The order of the changes does not matter; an element without `pack` stays with the pack that brought it.",
-            "requestBody": { "required": true, "content": { "application/json": { "schema": asked } } },
-            "responses": {
-                "200": { "description": "{from, version, changes: [{key, change}], dry_run, position, cursor}; without a difference there is no position" },
-                "400": problem("Not understood"),
-                "409": problem("The graph has another version"),
-                "422": problem("Does not fit the graph: `problems` lists {key, problem}"),
-                "503": problem("Not available"),
-            },
-        },
-    });
-    let views = ["assets", "categories", "chains", "duties", "places", "thresholds", "units"];
-    paths["/v1/graph/{view}"] = json!({ "get": {
-        "summary": "A table of the live graph, as jobs look it up / 图谱视图",
-        "parameters": [{ "name": "view", "in": "path", "required": true, "schema": { "enum": views } }],
-        "responses": { "200": { "description": "{version, columns, rows}" }, "404": problem("No such view"), "503": problem("Not available") },
-    } });
+fn operation(route: &Route) -> Value {
+    let mut operation = (route.shape)();
+    let (zh, en) = route.summary;
+    operation["operationId"] = Value::from(route.id);
+    operation["summary"] = Value::from(format!("{en} / {zh}"));
+    operation["tags"] = json!([tag(route.path)]);
+    operation["security"] = match route.access {
+        Access::Open => json!([]),
+        Access::Known | Access::Needs(_) => json!([{ "bearer": [] }]),
+        Access::NeedsOrDevice(_) => json!([{ "bearer": [] }, { "device": [] }]),
+        Access::HandlerAsks(_) => json!([{ "bearer": [] }, { "api_key": [] }]),
+    };
+    if let Some(permission) = route.access.permission() {
+        operation["x-permission"] = Value::from(permission.name());
+    }
+    operation["x-audited"] = Value::from(route.trail == Trail::Every);
+    let standard = route.path.starts_with("/open311/") || route.path.starts_with("/sensorthings/");
+    if route.access != Access::Open && !standard {
+        let answers = &mut operation["responses"];
+        answers["401"] = problem("No token, or a wrong one / 缺少令牌或令牌有误");
+        answers["403"] = problem("The permission is missing, for this domain or this area / 无权限");
+    }
+    operation
 }
 
-/// The doors of other standards; their documents are those of the standards, so only the paths are told here.
-fn doors(paths: &mut Value) {
-    let form = json!({ "name": "format", "in": "path", "required": true, "schema": { "enum": ["json", "xml"] } });
-    let name = |name: &str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
-    let ok = |text: &str| json!({ "200": { "description": text }, "404": { "description": "No such; errors in the standard's form" } });
-    paths["/v1/devices"] = json!({
-        "get": { "summary": "Registered devices / 已登记设备", "responses": { "200": { "description": "{items}" } } },
-        "post": {
-            "summary": "Add, rotate or revoke a device / 登记、换钥、吊销设备",
-            "requestBody": { "required": true, "content": { "application/json": { "schema": { "type": "object", "required": ["action", "device"], "properties": {
-                "action": { "enum": ["add", "rotate", "revoke"] }, "device": { "type": "string" }, "name": { "type": "string" }, "reason": { "type": "string" }, "actor": { "type": "string" } } } } } },
-            "responses": { "201": { "description": "It is in force; a new key is told this once" }, "409": problem("It cannot be done as things stand") },
-        },
-    });
-    for (path, summary, extra) in [
-        ("discovery", "Where the service is / 服务发现", vec![]),
-        ("services", "What can be reported / 可上报的事项", vec![]),
-        ("services/{service_code}", "The questions of a service / 事项的表单", vec![name("service_code")]),
-        ("requests/{service_request_id}", "One request / 单个诉求", vec![name("service_request_id"), parameter("extensions", "true adds the case's state and steps")]),
-        ("tokens/{token}", "The number of a token / 令牌对应的编号", vec![name("token")]),
-    ] {
-        let parameters: Vec<Value> = extra.into_iter().chain([form.clone()]).collect();
-        paths[format!("/open311/v2/{path}.{{format}}")] = json!({ "get": { "summary": format!("Open311 GeoReport v2: {summary}"), "parameters": parameters, "responses": ok("It") } });
+fn tag(path: &str) -> &'static str {
+    match path {
+        _ if path.starts_with("/open311/") => "Open311",
+        _ if path.starts_with("/sensorthings/") => "SensorThings",
+        _ if path.starts_with("/health/") || matches!(path, "/metrics" | "/openapi.json") => "operations",
+        _ => "city",
     }
-    let filters: Vec<Value> = ["service_request_id", "service_code", "status", "start_date", "end_date", "updated_after", "updated_before", "bbox", "page", "page_size", "extensions"]
-        .map(|name| parameter(name, "See the standard, and docs/doors.md for extensions"))
-        .into_iter()
-        .chain([form])
-        .collect();
-    paths["/open311/v2/requests.{format}"] = json!({
-        "get": { "summary": "Open311 GeoReport v2: requests / 诉求列表", "parameters": filters, "responses": ok("A list; X-Total-Count has their number") },
-        "post": {
-            "summary": "Open311 GeoReport v2: a report / 上报诉求",
-            "requestBody": { "required": true, "content": { "application/x-www-form-urlencoded": {}, "application/json": {} } },
-            "responses": { "201": { "description": "service_request_id, and expected_datetime when it is known" }, "400": { "description": "Errors in the standard's form" }, "403": { "description": "No good api_key" } },
-        },
+}
+
+/// The schemas of the file, those of the commands, and that of an entry of the audit.
+fn components() -> Value {
+    let mut schemas: Value = serde_json::from_str(COMPONENTS).expect("the tests read it");
+    let fields = schemas["CommandFields"]["properties"].clone();
+    for kind in COMMANDS {
+        schemas[command_name(kind)] = command_schema(kind, &fields);
+    }
+    let refs: Vec<Value> = COMMANDS.iter().map(|kind| json!({ "$ref": reference(&command_name(kind)) })).collect();
+    let mapping: Map<String, Value> = COMMANDS.iter().map(|kind| (kind.action.name().to_owned(), Value::from(reference(&command_name(kind))))).collect();
+    schemas["Command"] = json!({ "oneOf": refs, "discriminator": { "propertyName": "action", "mapping": mapping } });
+    schemas["CaseState"] = json!({ "enum": CaseState::ALL.map(CaseState::name) });
+    let registry = schemas::Registry::builtin();
+    let mut entry = registry.get(schemas::audit::ENTRY_TYPE).map(|def| def.schema.clone()).unwrap_or_default();
+    if let Some(entry) = entry.as_object_mut() {
+        entry.remove("$schema");
+    }
+    schemas["AuditEntry"] = entry;
+    schemas
+}
+
+fn reference(name: &str) -> String {
+    format!("#/components/schemas/{name}")
+}
+
+fn command_name(kind: &Kind) -> String {
+    let words = kind.action.name().split('_').map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
+    format!("Command{}", words.collect::<String>())
+}
+
+fn command_schema(kind: &Kind, fields: &Value) -> Value {
+    let target = match kind.target {
+        Target::Case | Target::TwoCases => "The case's id / 案件编号",
+        Target::Alert => "The alert's id or key / 预警编号或键",
+        Target::Either => "The id of a case, or the id or key of an alert / 案件或预警编号",
+        Target::Matchers | Target::City => "Not looked at / 不使用",
+        Target::Silence => "The silence's id / 静默编号",
+        Target::Exercise => "The exercise's id / 演练编号",
+    };
+    let mut properties = json!({
+        "command_id": { "type": "string", "description": "The command's own id; a repeat is ignored / 命令编号，重复的只执行一次" },
+        "action": { "const": kind.action.name() },
+        "target": { "type": "string", "description": target },
+        "actor": { "type": "string", "description": "Needed on a door without tokens only; else it is who shows the token / 仅在无令牌的入口需要" },
+        "reason": { "type": "string", "minLength": 1, "description": "Why / 理由" },
     });
-    paths["/sensorthings/v1.1"] = json!({ "get": { "summary": "OGC SensorThings 1.1: entity sets / 实体集", "responses": { "200": { "description": "They" } } } });
-    let options: Vec<Value> =
-        ["$filter", "$orderby", "$top", "$skip", "$count", "$select", "$expand"].map(|name| parameter(name, "See the standard")).into_iter().chain([name("path")]).collect();
-    paths["/sensorthings/v1.1/{path}"] = json!({
-        "get": { "summary": "OGC SensorThings 1.1: Things, Locations, Datastreams, Sensors, ObservedProperties, Observations, FeaturesOfInterest, one of them, or its links / 查询实体", "parameters": options, "responses": ok("It") },
-        "post": {
-            "summary": "OGC SensorThings 1.1: creates entities, observations, or many observations (CreateObservations) / 创建实体与观测",
-            "parameters": [name("path")],
-            "requestBody": { "required": true, "content": { "application/json": {} } },
-            "responses": { "201": { "description": "What was created" }, "400": { "description": "{code, type, message, message_zh}" }, "401": { "description": "Not a registered device" }, "403": { "description": "The device was revoked" }, "404": { "description": "No such entity" } },
-        },
-    });
+    for field in kind.fields {
+        properties[field.name] = fields[field.name].clone();
+    }
+    let mut required = vec!["command_id", "action", "target", "reason"];
+    required.extend(kind.fields.iter().filter(|field| field.needed).map(|field| field.name));
+    let (zh, en) = kind.summary;
+    json!({
+        "type": "object", "title": format!("{en} / {zh}"), "x-permission": kind.permission.name(),
+        "properties": properties, "required": required,
+    })
 }
 
 fn problem(text: &str) -> Value {
-    json!({ "description": text, "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } })
+    json!({ "description": text, "content": { "application/problem+json": { "schema": { "$ref": reference("Problem") } } } })
+}
+
+fn answer(text: &str, schema: &str) -> Value {
+    json!({ "description": text, "content": { "application/json": { "schema": { "$ref": reference(schema) } } } })
+}
+
+fn other(text: &str, content_type: &str) -> Value {
+    json!({ "description": text, "content": { content_type: { "schema": { "type": "string" } } } })
+}
+
+fn body(schema: &str) -> Value {
+    json!({ "required": true, "content": { "application/json": { "schema": { "$ref": reference(schema) } } } })
 }
 
 fn parameter(name: &str, text: &str) -> Value {
     json!({ "name": name, "in": "query", "description": text, "schema": { "type": "string" } })
 }
 
-fn id() -> Value {
-    json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } })
+fn in_path(name: &str) -> Value {
+    json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+}
+
+pub(super) fn events() -> Value {
+    json!({
+        "description": "CloudEvents 1.0 in binary, structured or batch mode, or JSON lines of structured events. Answered when the bus has them. 事件写入总线后才应答。",
+        "requestBody": { "required": true, "content": {
+            "application/cloudevents+json": { "schema": { "$ref": reference("CloudEvent") } },
+            "application/cloudevents-batch+json": { "schema": { "type": "array", "items": { "$ref": reference("CloudEvent") } } },
+            "application/x-ndjson": { "schema": { "type": "string", "description": "One structured event per line." } },
+            "application/json": { "schema": { "description": "The data of a binary event, whose attributes are in ce-* headers." } },
+        } },
+        "responses": {
+            "202": answer("What became of them", "Taken"), "400": problem("Unreadable"), "408": problem("The body stopped coming"), "413": problem("Too large"),
+            "415": problem("Content type not understood"), "422": problem("Refused"), "503": problem("Busy, or the bus or the audit is down; see Retry-After"),
+        },
+    })
+}
+
+pub(super) fn refused() -> Value {
+    json!({ "requestBody": body("RefusedRow"), "responses": { "202": answer("It is kept", "Taken"), "400": problem("No such row"), "503": problem("Busy") } })
+}
+
+pub(super) fn stream() -> Value {
+    json!({
+        "description": "data: one CloudEvent as JSON. id: the positions of the last event of every partition, this event's first, as topic/partition/offset joined by commas; send it as Last-Event-ID to go on. Event `resync`: what lies between is not sent again, read the lists. Who may read some domains or areas only gets the events that say they are about these.",
+        "parameters": [
+            parameter("topics", "Topics, comma-separated; an ending * stands for any end. Default alert.*,city.case"),
+            parameter("last_event_id", "As the header Last-Event-ID, for clients that cannot set headers"),
+            { "name": "Last-Event-ID", "in": "header", "schema": { "type": "string" } },
+        ],
+        "responses": { "200": other("The stream", "text/event-stream"), "400": problem("Wrong topic or id"), "503": problem("Too many streams") },
+    })
+}
+
+pub(super) fn list(of: &str) -> Value {
+    let filters = [
+        ("scenario", "As in urban_flooding"),
+        ("state", "As in active"),
+        ("unit", "The unit responsible"),
+        ("area", "District"),
+        ("bbox", "west,south,east,north in degrees"),
+        ("level", "1 to 4"),
+        ("incident", "Incident id"),
+        ("from", "RFC 3339; from this time on"),
+        ("to", "RFC 3339; before this time"),
+        ("limit", "1 to 1000, default 100"),
+        ("cursor", "`next` of the page before"),
+    ];
+    let parameters: Vec<Value> = filters.into_iter().map(|(name, text)| parameter(name, text)).collect();
+    json!({ "parameters": parameters, "responses": { "200": answer("A page", &format!("{of}Page")), "400": problem("Wrong filter"), "503": problem("Not available") } })
+}
+
+pub(super) fn item(of: &str) -> Value {
+    let schema = json!({ "anyOf": [{ "$ref": reference(of) }, { "$ref": reference("Past") }] });
+    json!({ "parameters": [in_path("id")], "responses": { "200": { "description": "It", "content": { "application/json": { "schema": schema } } }, "404": problem("No such") } })
+}
+
+pub(super) fn why() -> Value {
+    json!({ "parameters": [in_path("id")], "responses": { "200": answer("Back to topic, partition and offset, and forward", "Why"), "404": problem("No such") } })
+}
+
+pub(super) fn feed() -> Value {
+    json!({ "responses": { "200": other("Atom, linking to CAP 1.2", "application/atom+xml"), "503": problem("Not available") } })
+}
+
+pub(super) fn cap() -> Value {
+    json!({ "parameters": [in_path("id")], "responses": { "200": other("CAP", "application/cap+xml"), "404": problem("No such alert") } })
+}
+
+pub(super) fn alerting() -> Value {
+    json!({ "responses": { "200": answer("What goes on around the alerts", "Alerting"), "503": problem("Not available") } })
+}
+
+pub(super) fn command() -> Value {
+    let needs: String = COMMANDS.iter().map(|kind| format!("{}: {}; ", kind.action.name(), kind.permission.name())).collect();
+    json!({
+        "description": format!("Each kind needs the permission in its x-permission, for the domain and area of what it is about: {}", needs.trim_end_matches("; ")),
+        "requestBody": body("Command"),
+        "responses": { "202": answer("Its place in the log; `refused` when the law of cases and alerts does not allow it", "Commanded"), "400": problem("Not a command"), "413": problem("Too large"), "503": problem("Not available, or the audit is down") },
+    })
+}
+
+pub(super) fn jobs() -> Value {
+    json!({ "responses": { "200": answer("The jobs of this process", "Jobs") } })
+}
+
+pub(super) fn devices() -> Value {
+    json!({ "responses": { "200": answer("The registry", "Devices") } })
+}
+
+pub(super) fn device_change() -> Value {
+    json!({
+        "requestBody": body("DeviceChange"),
+        "responses": { "201": answer("It is in force; a new key is told this once", "DeviceChanged"), "400": problem("Not a change"), "409": problem("It cannot be done as things stand"), "503": problem("Not available") },
+    })
+}
+
+pub(super) fn graph() -> Value {
+    json!({ "responses": { "200": answer("Its version, how many elements it has, and those of each pack", "Graph"), "503": problem("Not available") } })
+}
+
+pub(super) fn graph_change() -> Value {
+    json!({
+        "description": "Becomes one record of the journal. The order of the changes does not matter; an element without `pack` stays with the pack that brought it. 整体成功或整体不变。",
+        "requestBody": body("GraphChange"),
+        "responses": {
+            "200": answer("What changed; without a difference there is no position", "GraphChanged"),
+            "400": problem("Not understood"), "409": problem("The graph has another version"), "413": problem("Too large"),
+            "422": problem("Does not fit the graph: `problems` lists {key, problem}"), "503": problem("Not available, or the audit is down"),
+        },
+    })
+}
+
+pub(super) fn graph_table() -> Value {
+    json!({ "parameters": [in_path("view")], "responses": { "200": answer("The table", "GraphTable"), "404": problem("No such view"), "503": problem("Not available") } })
+}
+
+pub(super) fn people() -> Value {
+    json!({ "responses": { "200": answer("People and roles, without tokens", "People") } })
+}
+
+pub(super) fn people_change() -> Value {
+    json!({
+        "requestBody": body("PeopleChange"),
+        "responses": { "201": answer("It is in force; a new token is told this once", "PeopleChanged"), "400": problem("Not a change"), "409": problem("It cannot be done as things stand"), "503": problem("Not available") },
+    })
+}
+
+pub(super) fn me() -> Value {
+    json!({ "responses": { "200": answer("Who asks", "Me") } })
+}
+
+pub(super) fn audit() -> Value {
+    let filters = [
+        ("from", "RFC 3339; from this time on"),
+        ("to", "RFC 3339; before this time"),
+        ("actor", "Who"),
+        ("action", "As in command.close"),
+        ("outcome", "asked, done, refused or failed"),
+        ("subject", "What it was about"),
+        ("limit", "1 to 1000, default 100"),
+        ("cursor", "`next` of the page before"),
+    ];
+    let parameters: Vec<Value> = filters.into_iter().map(|(name, text)| parameter(name, text)).collect();
+    json!({ "parameters": parameters, "responses": { "200": answer("A page, in the order of the log", "AuditPage"), "400": problem("Wrong filter") } })
+}
+
+pub(super) fn audit_head() -> Value {
+    json!({ "responses": { "200": answer("What an auditor keeps elsewhere: chain/number of entries/hash", "AuditHead") } })
+}
+
+pub(super) fn sql() -> Value {
+    json!({
+        "description": "Reads only. Answers JSON, JSON lines (Accept: application/x-ndjson) or an Arrow stream (Accept: application/vnd.apache.arrow.stream). Without the permission `personal`, tables of originals are not there and personal data is masked.",
+        "requestBody": { "required": true, "content": { "application/json": { "schema": { "$ref": reference("Question") } }, "text/plain": { "schema": { "type": "string" } } } },
+        "responses": { "200": answer("The rows", "Rows"), "400": problem("Wrong query"), "413": problem("Too large"), "504": problem("Took too long") },
+    })
+}
+
+pub(super) fn open311(in_paths: &[&str], filters: &[&str]) -> Value {
+    let form = json!({ "name": "format", "in": "path", "required": true, "schema": { "enum": ["json", "xml"] } });
+    let parameters: Vec<Value> = in_paths
+        .iter()
+        .map(|name| in_path(name))
+        .chain([form])
+        .chain(filters.iter().map(|name| parameter(name, "See GeoReport v2, and docs/doors.md for extensions")))
+        .collect();
+    let told = |text: &str| json!({ "description": text, "content": { "application/json": {}, "text/xml": {} } });
+    json!({ "parameters": parameters, "responses": { "200": told("As GeoReport v2 has it; X-Total-Count has the number of requests"), "403": told("No good api_key"), "404": told("No such; errors in the standard's form") } })
+}
+
+pub(super) fn open311_report() -> Value {
+    let mut shape = open311(&[], &[]);
+    let told = |text: &str| json!({ "description": text, "content": { "application/json": {}, "text/xml": {} } });
+    shape["requestBody"] = json!({ "required": true, "content": { "application/x-www-form-urlencoded": {}, "application/json": {} } });
+    shape["responses"] = json!({ "201": told("service_request_id, and expected_datetime when it is known"), "400": told("Errors in the standard's form"), "403": told("No good api_key") });
+    shape
+}
+
+fn told_by_things(text: &str) -> Value {
+    json!({ "description": text, "content": { "application/json": {} } })
+}
+
+pub(super) fn things_root() -> Value {
+    json!({ "responses": { "200": told_by_things("Entity sets") } })
+}
+
+pub(super) fn things() -> Value {
+    let options = ["$filter", "$orderby", "$top", "$skip", "$count", "$select", "$expand"].map(|name| parameter(name, "See OGC SensorThings 1.1"));
+    let parameters: Vec<Value> = options.into_iter().chain([in_path("path")]).collect();
+    json!({ "parameters": parameters, "responses": { "200": told_by_things("It"), "400": told_by_things("{code, type, message, message_zh}"), "404": told_by_things("No such entity") } })
+}
+
+pub(super) fn things_post() -> Value {
+    json!({
+        "parameters": [in_path("path")],
+        "requestBody": { "required": true, "content": { "application/json": {} } },
+        "responses": {
+            "201": told_by_things("What was created"), "400": told_by_things("{code, type, message, message_zh}"), "401": told_by_things("Not a registered device"),
+            "403": told_by_things("The device was revoked"), "404": told_by_things("No such entity"),
+        },
+    })
+}
+
+pub(super) fn live() -> Value {
+    json!({ "responses": { "200": answer("It runs", "Live") } })
+}
+
+pub(super) fn ready() -> Value {
+    json!({ "responses": { "200": answer("All parts are ready", "Ready"), "503": answer("Some are not", "Ready") } })
+}
+
+pub(super) fn metrics() -> Value {
+    json!({ "responses": { "200": other("Prometheus text", "text/plain") } })
+}
+
+pub(super) fn itself() -> Value {
+    json!({ "responses": { "200": { "description": "OpenAPI 3.1", "content": { "application/json": { "schema": { "type": "object" } } } } } })
 }

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
+use super::trail::{Noted, Why};
 use crate::door::DoorError;
 use crate::refusal::Refusal;
 use crate::view::ViewError;
@@ -17,6 +18,7 @@ pub struct Problem {
     detail: (String, String),
     retry_after_s: Option<u32>,
     members: Map<String, Value>,
+    noted: Option<Box<Noted>>,
 }
 
 impl Problem {
@@ -28,7 +30,7 @@ impl Problem {
         en: impl Into<String>,
         zh: impl Into<String>,
     ) -> Problem {
-        Problem { status, kind, title, detail: (en.into(), zh.into()), retry_after_s: None, members: Map::new() }
+        Problem { status, kind, title, detail: (en.into(), zh.into()), retry_after_s: None, members: Map::new(), noted: None }
     }
 
     /// The same with one more member.
@@ -40,6 +42,12 @@ impl Problem {
     /// The same, asking to come back after some seconds.
     pub fn retry_after(mut self, seconds: u32) -> Problem {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The same with what the audit keeps of the call.
+    pub(super) fn noting(mut self, noted: Noted) -> Problem {
+        self.noted = Some(Box::new(noted));
         self
     }
 
@@ -160,9 +168,14 @@ impl IntoResponse for Problem {
         body.insert("status".to_owned(), Value::from(self.status.as_u16()));
         body.insert("title".to_owned(), Value::from(self.title.0));
         body.insert("title_zh".to_owned(), Value::from(self.title.1));
+        let why = Why(self.detail.0.clone());
         body.insert("detail".to_owned(), Value::from(self.detail.0));
         body.insert("detail_zh".to_owned(), Value::from(self.detail.1));
         let mut response = (self.status, Value::Object(body).to_string()).into_response();
+        response.extensions_mut().insert(why);
+        if let Some(noted) = self.noted {
+            response.extensions_mut().insert(*noted);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_s {

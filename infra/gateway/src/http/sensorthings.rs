@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::events::{Whole, kept_headers, read_whole};
 use super::sql::json_lines;
+use super::trail::Why;
 use super::{Gateway, Problem};
 use crate::devices::Sender;
 use crate::door::Outcome;
@@ -67,7 +68,9 @@ impl From<&Refusal> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Failure(status, en, zh) = self;
+        let why = Why(en.clone());
         let mut response = (status, Json(json!({"code": status.as_u16(), "type": "error", "message": en, "message_zh": zh}))).into_response();
+        response.extensions_mut().insert(why);
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"devices\""));
@@ -201,7 +204,7 @@ impl Asked<'_> {
 
     async fn rows(&self, query: String) -> Result<Vec<Value>, Failure> {
         let all = async {
-            let mut answer = self.gateway.view.sql(SqlRequest { query, as_of: None }).await?;
+            let mut answer = self.gateway.view.sql(SqlRequest { query, as_of: None, masked: false }).await?;
             let mut rows = Vec::new();
             while let Some(batch) = answer.batches.next().await {
                 let lines = json_lines(&batch?)?;

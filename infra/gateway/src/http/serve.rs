@@ -6,12 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
-use super::{Gateway, router};
+use super::{Gateway, Remote, router};
 use crate::connections;
 
 /// Headers that a request may have before the connection is closed without a word. Fewer than that, but too many for an
@@ -41,7 +43,7 @@ pub enum ServeError {
     },
     /// Beyond loopback without a token.
     #[error(
-        "refusing to listen on {addr}: it can be reached from other machines, and no token is configured; set `http_token` in the configuration, or listen on 127.0.0.1 / 拒绝监听 {addr}：其他机器可以访问而没有配置令牌；请设置 http_token 或只监听 127.0.0.1"
+        "refusing to listen on {addr}: it can be reached from other machines, and no token is configured; set `http_token` in the configuration, let people in (`citybrain people add`), or listen on 127.0.0.1 / 拒绝监听 {addr}：其他机器可以访问而没有配置令牌；请设置 http_token、用 citybrain people add 增加人员，或只监听 127.0.0.1"
     )]
     Unprotected {
         /// The address.
@@ -73,7 +75,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Takes the port. Refuses addresses beyond loopback when there is no token.
+    /// Takes the port. Refuses addresses beyond loopback when nobody has a token.
     pub async fn bind(listen: &str, has_token: bool) -> Result<Listener, ServeError> {
         let wrong = |source| ServeError::Address { listen: listen.to_owned(), source };
         let mut addrs = tokio::net::lookup_host(listen).await.map_err(wrong)?;
@@ -95,8 +97,12 @@ impl Listener {
     /// a while.
     pub async fn serve(self, gateway: Arc<Gateway>, stop: impl Future<Output = ()>) {
         let service = TowerToHyperService::new(router(Arc::clone(&gateway)));
-        let connections = connections::take_in(self.listener, CONNECTIONS_MAX, stop, |socket, _| {
+        let connections = connections::take_in(self.listener, CONNECTIONS_MAX, stop, |socket, peer| {
             let service = service.clone();
+            let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+                request.extensions_mut().insert(Remote(peer));
+                service.call(request)
+            });
             let mut stopping = gateway.stopping.subscribe();
             async move {
                 let mut builder = http1::Builder::new();

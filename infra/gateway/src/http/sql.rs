@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use axum::body::{Body, Bytes};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -17,8 +18,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::trail::{Caller, Noted, without_literals};
 use super::{Gateway, Problem};
 use crate::limits::{SQL_BYTES_MAX, SQL_ROWS_DEFAULT, SQL_ROWS_MAX, SQL_TIME_MAX};
+use crate::people::Permission;
 use crate::view::{SqlAnswer, SqlRequest, ViewError};
 
 /// Bytes of one JSON answer; an Arrow stream or JSON lines are for more.
@@ -39,8 +42,19 @@ enum Form {
     Arrow,
 }
 
-pub(super) async fn sql(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+pub(super) async fn sql(State(gateway): State<Arc<Gateway>>, Extension(caller): Extension<Caller>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let question = question(&headers, &body)?;
+    let masked = !caller.actor.may(Permission::Personal);
+    let mut noted = Noted::default();
+    noted.details.insert("query".to_owned(), without_literals(&question.query));
+    noted.details.insert("masked".to_owned(), masked.to_string());
+    match answer(&gateway, &headers, question, masked).await {
+        Ok(response) => Ok(noted.on(response)),
+        Err(problem) => Err(problem.noting(noted)),
+    }
+}
+
+async fn answer(gateway: &Gateway, headers: &HeaderMap, question: Question, masked: bool) -> Result<Response, Problem> {
     let limit = question.limit.unwrap_or(SQL_ROWS_DEFAULT).min(SQL_ROWS_MAX);
     let as_of = question.as_of.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -50,7 +64,7 @@ pub(super) async fn sql(State(gateway): State<Arc<Gateway>>, headers: HeaderMap,
         _ => Form::Json,
     };
     let deadline = Instant::now() + SQL_TIME_MAX;
-    let asked = gateway.view.sql(SqlRequest { query: question.query, as_of });
+    let asked = gateway.view.sql(SqlRequest { query: question.query, as_of, masked });
     let answer = tokio::time::timeout_at(deadline, asked).await.unwrap_or(Err(ViewError::Timeout))?;
     let SqlAnswer { schema, batches } = answer;
     let rows = Rows { batches, left: limit, deadline };

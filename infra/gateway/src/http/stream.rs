@@ -4,17 +4,20 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::trail::Caller;
 use super::{Gateway, Problem};
 use crate::hub::{Cursor, Next, StreamHub, StreamItem, TopicFilter};
 use crate::limits::{STREAM_KEEP_ALIVE, STREAM_REPLAY_MAX, STREAM_REPLAY_PAGE};
+use crate::people::{Scope, Subject};
 use crate::view::{Ranges, Replay};
 
 /// Events taken from the ring at a time.
@@ -25,6 +28,7 @@ const OVERTAKEN_MAX: u32 = 16;
 
 pub(super) async fn stream(
     State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
     Query(parameters): Query<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -62,7 +66,7 @@ pub(super) async fn stream(
         )
         .retry_after(10)
     })?;
-    let client = Client::new(gateway, filter, cursor, room);
+    let client = Client::new(gateway, filter, caller.actor.sees(), cursor, room);
     let events = stream::unfold(client, |mut client| async move {
         let event = client.next().await?;
         Some((Ok::<_, Infallible>(event), client))
@@ -77,6 +81,8 @@ pub(super) async fn stream(
 struct Client {
     gateway: Arc<Gateway>,
     filter: TopicFilter,
+    /// Where the client may read; nothing for everywhere.
+    within: Option<Vec<Scope>>,
     /// What has been taken from the ring or the lake.
     cursor: Cursor,
     /// What has been sent: the cursor that ids are made of.
@@ -95,7 +101,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(gateway: Arc<Gateway>, filter: TopicFilter, cursor: Option<Cursor>, room: OwnedSemaphorePermit) -> Client {
+    fn new(gateway: Arc<Gateway>, filter: TopicFilter, within: Option<Vec<Scope>>, cursor: Option<Cursor>, room: OwnedSemaphorePermit) -> Client {
         let published = gateway.hub.watch();
         let stopping = gateway.stopping.subscribe();
         let greeting = cursor.is_none();
@@ -103,6 +109,7 @@ impl Client {
         Client {
             gateway,
             filter,
+            within,
             sent: cursor.clone(),
             cursor,
             seen: 0,
@@ -128,6 +135,9 @@ impl Client {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 StreamHub::pass(&mut self.sent, &item.position);
+                if !self.may_see(&item) {
+                    continue;
+                }
                 let at = (item.position.topic.clone(), item.position.partition);
                 return Some(Event::default().id(self.sent.text(Some(&at))).data(item.json.as_ref()));
             }
@@ -163,6 +173,14 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Whether an event is about something that the client may see. One that does not say what it is about is not.
+    fn may_see(&self, item: &StreamItem) -> bool {
+        let Some(scopes) = &self.within else { return true };
+        let data = serde_json::from_str::<Value>(&item.json).map(|mut event| event["data"].take()).unwrap_or_default();
+        let subject = Subject::of(&data);
+        scopes.iter().any(|scope| scope.touches(&subject))
     }
 
     /// Fetches some of what the ring no longer holds.

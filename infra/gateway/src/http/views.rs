@@ -1,95 +1,101 @@
-//! Lists, items, reasons, commands, health and metrics.
+//! Lists, items, reasons, health and metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
+use super::trail::Caller;
 use super::{Gateway, Problem};
-use crate::limits::COMMAND_BYTES_MAX;
+use crate::people::{Permission, Subject};
 use crate::query::{ListQuery, write_cursor};
 use crate::view::Kind;
 
 type Shared = State<Arc<Gateway>>;
 type Parameters = Query<Vec<(String, String)>>;
+type Who = Extension<Caller>;
 
-pub(super) async fn alerts(state: Shared, parameters: Parameters) -> Result<Response, Problem> {
-    list(state, Kind::Alert, parameters).await
+pub(super) async fn alerts(state: Shared, who: Who, parameters: Parameters) -> Result<Response, Problem> {
+    list(state, who, Kind::Alert, parameters).await
 }
 
-pub(super) async fn cases(state: Shared, parameters: Parameters) -> Result<Response, Problem> {
-    list(state, Kind::Case, parameters).await
+pub(super) async fn cases(state: Shared, who: Who, parameters: Parameters) -> Result<Response, Problem> {
+    list(state, who, Kind::Case, parameters).await
 }
 
-pub(super) async fn incidents(state: Shared, parameters: Parameters) -> Result<Response, Problem> {
-    list(state, Kind::Incident, parameters).await
+pub(super) async fn incidents(state: Shared, who: Who, parameters: Parameters) -> Result<Response, Problem> {
+    list(state, who, Kind::Incident, parameters).await
 }
 
 /// An alert, or with `.cap` behind its id its CAP document.
-pub(super) async fn alert(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
-    let Some(bare) = id.strip_suffix(".cap") else { return item(&gateway, Kind::Alert, &id).await };
+pub(super) async fn alert(State(gateway): Shared, Extension(caller): Who, Path(id): Path<String>) -> Result<Response, Problem> {
+    let Some(bare) = id.strip_suffix(".cap") else { return item(&gateway, &caller, Kind::Alert, &id).await };
+    seen(&gateway, &caller, Kind::Alert, bare).await?;
     let document = gateway.view.cap(bare).await?.ok_or_else(|| Problem::not_found(&format!("alert {bare}")))?;
     Ok(([(header::CONTENT_TYPE, "application/cap+xml; charset=utf-8")], document).into_response())
 }
 
-pub(super) async fn case(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
-    item(&gateway, Kind::Case, &id).await
+pub(super) async fn case(State(gateway): Shared, Extension(caller): Who, Path(id): Path<String>) -> Result<Response, Problem> {
+    item(&gateway, &caller, Kind::Case, &id).await
 }
 
-pub(super) async fn incident(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
-    item(&gateway, Kind::Incident, &id).await
+pub(super) async fn incident(State(gateway): Shared, Extension(caller): Who, Path(id): Path<String>) -> Result<Response, Problem> {
+    item(&gateway, &caller, Kind::Incident, &id).await
 }
 
-pub(super) async fn alert_why(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
-    why(&gateway, Kind::Alert, &id).await
+pub(super) async fn alert_why(State(gateway): Shared, Extension(caller): Who, Path(id): Path<String>) -> Result<Response, Problem> {
+    why(&gateway, &caller, Kind::Alert, &id).await
 }
 
-pub(super) async fn case_why(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
-    why(&gateway, Kind::Case, &id).await
+pub(super) async fn case_why(State(gateway): Shared, Extension(caller): Who, Path(id): Path<String>) -> Result<Response, Problem> {
+    why(&gateway, &caller, Kind::Case, &id).await
 }
 
-pub(super) async fn incident_why(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
-    why(&gateway, Kind::Incident, &id).await
+pub(super) async fn incident_why(State(gateway): Shared, Extension(caller): Who, Path(id): Path<String>) -> Result<Response, Problem> {
+    why(&gateway, &caller, Kind::Incident, &id).await
 }
 
-async fn list(State(gateway): Shared, kind: Kind, Query(parameters): Parameters) -> Result<Response, Problem> {
-    let query = ListQuery::parse(&parameters).map_err(|(en, zh)| Problem::bad_request(en, zh))?;
+async fn list(State(gateway): Shared, Extension(caller): Who, kind: Kind, Query(parameters): Parameters) -> Result<Response, Problem> {
+    let mut query = ListQuery::parse(&parameters).map_err(|(en, zh)| Problem::bad_request(en, zh))?;
+    query.within = caller.actor.sees();
     let page = gateway.view.list(kind, &query).await?;
     let next = page.next.as_deref().map(write_cursor);
     Ok(Json(json!({ "items": page.items, "next": next })).into_response())
 }
 
-async fn item(gateway: &Gateway, kind: Kind, id: &str) -> Result<Response, Problem> {
-    found(gateway.view.get(kind, id).await?, kind, id)
+async fn item(gateway: &Gateway, caller: &Caller, kind: Kind, id: &str) -> Result<Response, Problem> {
+    let item = gateway.view.get(kind, id).await?;
+    if let Some(item) = &item {
+        allowed(caller, item)?;
+    }
+    found(item, kind, id)
 }
 
-async fn why(gateway: &Gateway, kind: Kind, id: &str) -> Result<Response, Problem> {
+async fn why(gateway: &Gateway, caller: &Caller, kind: Kind, id: &str) -> Result<Response, Problem> {
+    seen(gateway, caller, kind, id).await?;
     found(gateway.view.why(kind, id).await?, kind, id)
+}
+
+/// Whether the caller may see what has this id; what there is not, nobody is kept from.
+pub(super) async fn seen(gateway: &Gateway, caller: &Caller, kind: Kind, id: &str) -> Result<(), Problem> {
+    if caller.actor.may_everywhere(Permission::Read) {
+        return Ok(());
+    }
+    gateway.view.get(kind, id).await?.map_or(Ok(()), |item| allowed(caller, &item))
+}
+
+fn allowed(caller: &Caller, item: &Value) -> Result<(), Problem> {
+    let subject = Subject::of(item);
+    if caller.actor.may_see(&subject) { Ok(()) } else { Err(caller.forbidden(Permission::Read, Some(&subject))) }
 }
 
 fn found(value: Option<Value>, kind: Kind, id: &str) -> Result<Response, Problem> {
     let value = value.ok_or_else(|| Problem::not_found(&format!("{} {id}", kind.path().trim_end_matches('s'))))?;
     Ok(Json(value).into_response())
-}
-
-/// What a person decides, as a JSON object; answered with its place in the log.
-pub(super) async fn command(State(gateway): Shared, body: Bytes) -> Result<Response, Problem> {
-    if body.len() > COMMAND_BYTES_MAX {
-        return Err(Problem::too_large(COMMAND_BYTES_MAX as u64));
-    }
-    let wrong = |why: String| Problem::bad_request(format!("the command is no JSON object: {why}"), format!("命令不是 JSON 对象：{why}"));
-    let text = crate::encoding::utf8(&body).map_err(|error| wrong(error.en()))?;
-    let command: Value = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
-    if !command.is_object() {
-        return Err(wrong("it begins otherwise".to_owned()));
-    }
-    let position = gateway.view.command(command).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "position": position, "cursor": position.to_string() }))).into_response())
 }
 
 /// The streaming jobs with their figures.
@@ -148,6 +154,10 @@ pub(super) async fn metrics(State(gateway): Shared) -> Response {
     ];
     for (name, kind, help, value) in singles {
         text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+    }
+    if let Some(head) = gateway.config.audit.as_ref().and_then(|audit| audit.head()) {
+        text.push_str("# HELP citybrain_audit_entries Entries of the audit's chain.\n# TYPE citybrain_audit_entries gauge\n");
+        text.push_str(&format!("citybrain_audit_entries {}\n", head.next));
     }
     let devices = &gateway.config.devices;
     let (active, revoked) = devices.count();

@@ -78,7 +78,7 @@ pub fn discovery(base: &str) -> Value {
     json!({
         "changeset": changeset,
         "contact": "the operator of this citybrain / 本系统的运维人员",
-        "key_service": "the HTTP token of the configuration is the api_key / 配置中的 http_token 即 api_key",
+        "key_service": "a person's token, or the HTTP token of the configuration, is the api_key / api_key 为人员令牌或配置中的 http_token",
         "endpoints": [{
             "specification": "http://wiki.open311.org/GeoReport_v2",
             "url": base,

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::hub::StreamItem;
 use gateway::memory::{MemoryLog, MemorySeen};
-use gateway::view::{FeedEntry, Health, Ranges, Replay, SqlAnswer, SqlRequest};
+use gateway::view::{Commanded, FeedEntry, Health, Ranges, Replay, SqlAnswer, SqlRequest};
 use gateway::{CityView, Door, DoorConfig, Gateway, GatewayConfig, Kind, ListQuery, Listener, Page, StreamHub, Types, ViewError};
 use gateway::open311::{Found, Request, Search, Service};
 use schemas::case::CaseState;
@@ -31,15 +31,27 @@ pub struct City {
 }
 
 impl CityView for City {
-    fn list<'a>(&'a self, _kind: Kind, query: &'a ListQuery) -> BoxFuture<'a, Result<Page, ViewError>> {
-        let ids = ["a1", "a2", "a3"];
-        let page = query.page(ids.into_iter().map(|id| (id, move || json!({"id": id, "state": "active", "level": 2}))));
+    fn list<'a>(&'a self, kind: Kind, query: &'a ListQuery) -> BoxFuture<'a, Result<Page, ViewError>> {
+        let ids: &[&str] = if kind == Kind::Case { &CASES } else { &ALERTS };
+        let page = query.page(ids.iter().map(|id| (id, move || item(kind, id).unwrap_or_default())));
         async move { Ok(page) }.boxed()
     }
 
-    fn get<'a>(&'a self, _kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ViewError>> {
-        let found = ["a1", "a2", "a3"].contains(&id).then(|| json!({"id": id}));
+    fn get<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ViewError>> {
+        let found = item(kind, id);
         async move { Ok(found) }.boxed()
+    }
+
+    fn alerting(&self) -> Result<Value, ViewError> {
+        let (starts, ends) = ("2017-07-14T02:40:00Z", "2017-07-15T02:40:00Z");
+        let quiet = |id: &str, district: &str, scenario: &str| {
+            let matchers = json!([{"name": "district", "value": district}, {"name": "scenario", "value": scenario}]);
+            json!({"id": id, "matchers": matchers, "starts": starts, "began": starts, "ends": ends, "author": "li", "comment": "test"})
+        };
+        let all = |kind: &str| [("in", "d01", "urban_flooding"), ("area", "d02", "urban_flooding"), ("domain", "d01", "garbage")].map(|(id, district, scenario)| quiet(&format!("{kind}-{id}"), district, scenario));
+        Ok(json!({
+            "mode": "everyday", "silences": all("s"), "exercises": all("e"), "groups": [], "load": {},
+        }))
     }
 
     fn why<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ViewError>> {
@@ -57,9 +69,10 @@ impl CityView for City {
         async move { Ok(vec![entry]) }.boxed()
     }
 
-    fn command(&self, command: Value) -> BoxFuture<'_, Result<Position, ViewError>> {
+    fn command(&self, command: Value) -> BoxFuture<'_, Result<Commanded, ViewError>> {
+        let refused = (command["reason"] == "against the law").then(|| "it is against the law of cases".to_owned());
         self.commands.lock().unwrap().push(command);
-        async move { Ok(Position::new("city.command", 0, 7)) }.boxed()
+        async move { Ok(Commanded { position: Position::new("city.journal", 0, 7), refused }) }.boxed()
     }
 
     fn graph_table(&self, name: &str) -> Result<Option<Value>, ViewError> {
@@ -139,6 +152,30 @@ impl CityView for City {
     }
 }
 
+/// Alerts and cases of the city: of flooding in d01, which is inside; in d02; and of another matter in d01.
+pub const ALERTS: [&str; 3] = ["a1", "a2", "a3"];
+pub const CASES: [&str; 3] = ["case-000000000001", "case-000000000002", "case-000000000003"];
+
+fn item(kind: Kind, id: &str) -> Option<Value> {
+    let ids = if kind == Kind::Case { CASES } else { ALERTS };
+    let place = ids.iter().position(|known| *known == id)?;
+    let district = ["d01", "d02", "d01"][place];
+    let (scenario, category) = [("urban_flooding", "flooding"), ("urban_flooding", "flooding"), ("garbage", "waste")][place];
+    let time = "2017-07-14T02:40:00Z";
+    Some(match kind {
+        Kind::Case => json!({
+            "id": id, "request": format!("r-{place}"), "state": "assigned", "category": category, "scenario": scenario, "urgency": 2, "district": district, "opened": time, "updated": time,
+        }),
+        Kind::Alert => json!({
+            "id": id, "alert_key": format!("key-{id}"), "scenario": scenario, "originator": "g", "hazard": "water_level", "level": 2, "state": "active", "status": "actual", "acknowledged": false,
+            "district": district, "headline": {"zh": "内涝", "en": "Flooding"}, "onset": time, "updated": time,
+        }),
+        Kind::Incident => json!({
+            "id": id, "scenario": scenario, "scenarios": [scenario], "districts": [district], "citywide": false, "level": 2, "alerts": [], "cases": 1, "first": time, "last": time, "updated": time,
+        }),
+    })
+}
+
 /// Three rows of observations, as the lake gives them.
 fn observations() -> SqlAnswer {
     use arrow::array::{Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -184,7 +221,7 @@ impl Running {
 
     pub async fn with(config: GatewayConfig, hub: Arc<StreamHub>) -> Running {
         let (log, city) = (MemoryLog::new(), Arc::new(City::default()));
-        let listener = Listener::bind("127.0.0.1:0", config.token.is_some()).await.unwrap();
+        let listener = Listener::bind("127.0.0.1:0", config.token.is_some() || !config.people.now().is_empty()).await.unwrap();
         let address = listener.addr().to_string();
         let gateway = Gateway::new(door(&log), Arc::clone(&hub), city.clone(), config);
         let (stop, stopped) = oneshot::channel();
@@ -227,7 +264,12 @@ impl Running {
 
     /// Opens a stream and reads from it.
     pub async fn stream(&self, path: &str, last_event_id: Option<&str>) -> SseReader {
-        let header = last_event_id.map_or_else(String::new, |id| format!("last-event-id: {id}\r\n"));
+        self.stream_by(path, last_event_id, "").await
+    }
+
+    /// The same with a token.
+    pub async fn stream_by(&self, path: &str, last_event_id: Option<&str>, token: &str) -> SseReader {
+        let header = last_event_id.map_or_else(String::new, |id| format!("last-event-id: {id}\r\n")) + &format!("authorization: Bearer {token}\r\n");
         let mut socket = TcpStream::connect(&self.address).await.unwrap();
         socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{header}\r\n", self.address).as_bytes()).await.unwrap();
         SseReader { socket, pending: Vec::new(), in_body: false, text: String::new(), ended: false }
