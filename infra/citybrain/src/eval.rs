@@ -1,5 +1,6 @@
 //! `citybrain eval`: what the brain makes of real data, each figure beside its baseline.
 
+mod cities;
 mod incidents;
 mod signals;
 
@@ -22,7 +23,8 @@ use crate::parts::Parts;
 use crate::replay::{Range, replay};
 use crate::service::{Options, Service};
 
-const EVALS: [(&str, &str, &str); 3] = [
+const EVALS: [(&str, &str, &str); 4] = [
+    ("cities", "四座城市的真实工单：吞吐、内存、责任单位、时限", "Real work orders of four cities: throughput, memory, units, deadlines"),
     ("houston", "休斯敦 2011-2017：每一次积水预警，与固定门限并列", "Houston 2011-2017: every flooding alert, beside a fixed threshold"),
     ("incidents", "脚本化的级联事件及其随机变化：归组、预见、误报、定级，与仅用阈值并列", "Scripted cascades and variations of them: grouping, foresight, false alarms, grades, beside thresholds alone"),
     ("taipei", "台北 140 万件案件：吞吐、内存、重放", "1.4 million cases of Taipei: throughput, memory, replay"),
@@ -47,6 +49,7 @@ pub async fn run(context: &Invocation, args: EvalArgs) -> Result<Ended> {
             }
             Ok(Ended::Done)
         }
+        "cities" => cities::run(context).await,
         "houston" => houston(context).await,
         "incidents" => incidents::run(context, &args).await,
         "taipei" => taipei(context).await,
