@@ -153,7 +153,7 @@ fn trend(rule: &Rule, w: &[(usize, DateTime<Utc>, i64)], start: DateTime<Utc>, e
     let (one, two, three) = (third(0), third(1), third(2));
     let level = (0..4).rev().find(|l| rule.levels[*l].is_some_and(|t| rule.way * value < rule.way * t));
     let moves = pace > 0.0 && one < three && xy * xy >= 0.4 * xx * yy;
-    let steady = pace > 0.0 && one < two && two < three && xy * xy >= 0.7 * xx * yy;
+    let steady = pace > 0.0 && one < three && 4.0 * (two - one) >= three - one && 4.0 * (three - two) >= three - one && xy * xy >= 0.8 * xx * yy;
     let Some(level) = level else { return Some((4, false, value, 0, 0)) };
     let target = rule.levels[level].unwrap();
     let left = way * (target - value) as f64 / pace;
