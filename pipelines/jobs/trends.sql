@@ -1,8 +1,9 @@
 -- Tells the brain of a value that moves towards a threshold and will cross it within two hours if it goes on as it does, so
 -- that somebody can act before it does. The thresholds are those of the graph, the same as for `thresholds`. The pace is that of
--- the straight line through the last 15 minutes (least squares). It counts only when it is no chance: the line explains
--- seven tenths of all movement, and each five minutes lie beyond the five before. Taken back when the value no longer moves
--- that way, or has crossed all thresholds there are. Devices that speak less than ten times in 15 minutes have no trend.
+-- the straight line through the last 15 minutes (least squares). It counts only when it is neither chance nor a jump: the line
+-- explains four fifths of all movement, and each five minutes bring at least a quarter of the way. Taken back when the value
+-- no longer moves that way, or has crossed all thresholds there are. Devices that speak less than ten times in 15 minutes
+-- have no trend.
 
 CREATE TABLE readings (
     datastream TEXT,
@@ -160,7 +161,7 @@ judged AS (
     SELECT
         *,
         CASE level WHEN 4 THEN blue WHEN 3 THEN yellow WHEN 2 THEN orange WHEN 1 THEN red END AS threshold_milli,
-        pace > 0 AND one < two AND two < three AND xy * xy >= 0.7 * xx * yy AS steady,
+        pace > 0 AND one < three AND 4 * (two - one) >= three - one AND 4 * (three - two) >= three - one AND xy * xy >= 0.8 * xx * yy AS steady,
         pace > 0 AND one < three AND xy * xy >= 0.4 * xx * yy AS moves
     FROM ahead
 ),

@@ -1,5 +1,5 @@
 //! Rehearsals with stand-ins for the streaming jobs, for work on the brain without building them.
-//! `cargo run -p rehearsal --example quick -- [variations] [-v] [FILE...]`
+//! Copy to agents/rehearsal/examples/ and: cargo run -p rehearsal --example quick -- [variations] [-v [-vv]] [FILE...]
 
 use std::collections::BTreeMap;
 
@@ -153,7 +153,7 @@ fn trend(rule: &Rule, w: &[(usize, DateTime<Utc>, i64)], start: DateTime<Utc>, e
     let (one, two, three) = (third(0), third(1), third(2));
     let level = (0..4).rev().find(|l| rule.levels[*l].is_some_and(|t| rule.way * value < rule.way * t));
     let moves = pace > 0.0 && one < three && xy * xy >= 0.4 * xx * yy;
-    let steady = pace > 0.0 && one < two && two < three && xy * xy >= 0.7 * xx * yy;
+    let steady = pace > 0.0 && one < three && 4.0 * (two - one) >= three - one && 4.0 * (three - two) >= three - one && xy * xy >= 0.8 * xx * yy;
     let Some(level) = level else { return Some((4, false, value, 0, 0)) };
     let target = rule.levels[level].unwrap();
     let left = way * (target - value) as f64 / pace;
@@ -195,6 +195,8 @@ fn main() {
                 println!("{} #{number} {:?}", script.name, v.changes);
                 notes.iter().for_each(|n| println!("   {n:?}"));
                 if args.iter().any(|a| a == "-vv") {
+                    outcome.alerts.iter().for_each(|a| println!("   {} level {} {:?} {}", a.at, a.level, a.event.map(|e| &v.script.events[e].id), a.name));
+                    outcome.items.iter().filter(|i| i.event.is_none() && i.incident.is_some()).for_each(|i| println!("   usual life in {:?}: {} {} {:?}", i.incident, i.id, i.scenario, i.district));
                     found.iter().for_each(|f| println!("   {} {:?} {} {:?} {:?} {}", f.at, f.signal.signal, f.signal.rule, f.signal.station, f.signal.state, f.signal.level));
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use brain::{Brain, Config, Effect};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use graph::Graph;
 use schemas::alert::AlertTransition;
 use schemas::case::CaseTransition;

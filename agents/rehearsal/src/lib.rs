@@ -20,7 +20,7 @@ mod vary;
 pub use dice::Dice;
 pub use drive::{AlertSeen, Found, Item, Outcome, drive};
 pub use judge::{Aim, Figure, Note, Share, Tally, figures, judge};
-pub use play::{Reading, Recording, Report, play};
+pub use play::{Reading, Recording, Report, district_name, play};
 pub use script::{Curve, Event, Fault, FaultKind, Incident, Place, Precursor, Script, ScriptError, Sensor, Told, Truth};
 pub use vary::{Variation, vary};
 

@@ -232,15 +232,10 @@ fn said(graph: &Graph, place: &Place, text: &str, category: Option<String>, scat
     Said { is_order, text: text.replace("{place}", &name), category, district: district_name(graph, &place.district), address, at, language }
 }
 
-/// What the city calls a district.
-fn district_name(graph: &Graph, district: &str) -> String {
+/// What the city calls a district of a script.
+pub fn district_name(graph: &Graph, district: &str) -> String {
     let place = graph.locate(Here::at(district)).expect("the reader has checked the districts");
     place.name.as_ref().map_or_else(|| place.id.clone(), |name| name.zh.clone())
-}
-
-/// The district of a sensor, in the words of the city.
-pub(crate) fn district_of(script: &Script, graph: &Graph, sensor: &Sensor) -> String {
-    district_name(graph, &script.place(&sensor.place).district)
 }
 
 /// A point some metres to the north and to the east.

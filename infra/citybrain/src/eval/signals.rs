@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use chrono::{DateTime, TimeDelta, Utc};
-use graph::{Graph, Here};
+use graph::Graph;
 use pipelines::{BoxError, BuiltinJob, Chunk, EpochOutput, Job, LookupFrom, Push, Runner, RunnerConfig, Sink, bronze_schema, builtin_jobs, rows_to_json};
 use rehearsal::{Found, Recording, Script};
 use schemas::position::Position;
@@ -112,11 +112,10 @@ impl<'a> Chunks<'a> {
 fn sensors(graph: &Graph, script: &Script, number: usize) -> Vec<(String, String)> {
     let sensor = |sensor: &rehearsal::Sensor| {
         let place = script.place(&sensor.place);
-        let district = graph.locate(Here::at(&place.district)).and_then(|place| place.name.as_ref()).map_or(&place.district, |name| &name.zh);
         let station = format!("{number}/{}", sensor.id);
         let data = json!({
             "datastream": format!("{station}/{}", sensor.property), "result": "?", "unit": sensor.unit, "property": sensor.property, "station": station,
-            "district": district, "lat": place.at.lat, "lon": place.at.lon,
+            "district": rehearsal::district_name(graph, &place.district), "lat": place.at.lat, "lon": place.at.lon,
         });
         let data = data.to_string();
         let (before, after) = data.split_once("\"?\"").expect("the value's place was just written");
