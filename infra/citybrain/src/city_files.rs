@@ -46,7 +46,7 @@ impl CityFiles {
             return Ok(graph);
         }
         let mut wanted = live.clone();
-        if let Err(refused) = wanted.amend(news(self.before(live)?, &graph, live)) {
+        if let Err(refused) = wanted.amend(news(&self.before(live)?, &graph, live)) {
             let told = refused.iter().map(|error| match self.files.stands(&error.key) {
                 Some((file, line)) => format!("{file}:{line}: {}", error.problem),
                 None => format!("{} was taken out of the files: {}", error.key, error.problem),
@@ -83,13 +83,13 @@ impl CityFiles {
 }
 
 /// What is new in the files, as changes of the live graph. What a pack brought is the pack's.
-fn news(before: BTreeMap<Key, Element>, files: &Graph, live: &Graph) -> Vec<Change> {
+fn news(before: &BTreeMap<Key, Element>, files: &Graph, live: &Graph) -> Vec<Change> {
     let owner: BTreeMap<Key, Option<&String>> = live.entries().map(|entry| (entry.element.key(), entry.pack.as_ref())).collect();
     let put = files.entries().filter(|entry| before.get(&entry.element.key()) != Some(&entry.element));
     let put = put.filter(|entry| owner.get(&entry.element.key()).is_none_or(Option::is_none));
     let put = put.map(|entry| Change::Put(Box::new(Entry::clone(entry))));
-    let gone = before.into_keys().filter(|key| files.get(key).is_none() && owner.get(key).is_some_and(Option::is_none));
-    put.chain(gone.map(Change::Remove)).collect()
+    let gone = before.keys().filter(|key| files.get(key).is_none() && owner.get(*key).is_some_and(Option::is_none));
+    put.chain(gone.cloned().map(Change::Remove)).collect()
 }
 
 fn own_files(home: &Home) -> Result<Vec<PathBuf>> {
