@@ -1240,7 +1240,7 @@ def people(root):
         check("what the law of cases forbids is told", status == 202 and "refused" in answer, str(answer)[:300])
         check("the mode is for the whole city", order("li", "mode", "city", mode="emergency")[0] == 403 and order("zhao", "mode", "city", mode="emergency")[0] == 202)
 
-        terminal = brain.call("--token", token["wang"], "case", "resume", cases["d01"]["id"], "--reason", "weiter")
+        terminal = brain.call("--token", token["wang"], "case", "resume", cases["d01"]["id"], "--reason", "goes on")
         check("the terminal does the same", terminal.returncode == 0 and terminal.stdout.startswith("city.journal/"), terminal.stdout + terminal.stderr)
         terminal = brain.call("--token", token["wang"], "case", "void", cases["d01"]["id"], "--reason", "x")
         check("and refuses the same", terminal.returncode == 1 and "decide" in terminal.stderr, terminal.stderr)
@@ -1337,8 +1337,9 @@ def privacy(brain, token):
         ask(brain, token["feed"], "POST", "/v1/events", json.dumps(event), "application/cloudevents+json")
     landed = wait_for(lambda: brain.sql("SELECT count(*) AS n FROM bronze.raw_hotline")[0]["n"] >= 3)
     check("a message that came past the doors is in the lake", bool(landed))
-    status, answer = ask(brain, token["ana"], "POST", "/v1/sql", json.dumps({"query": "SELECT district, count(*) AS n FROM silver.hotline_message GROUP BY district ORDER BY district"}))
-    check("an analyst asks SQL", status == 200 and answer["rows"][0]["n"] == 2, str(answer)[:300])
+    query = json.dumps({"query": "SELECT district, count(*) AS n FROM silver.hotline_message GROUP BY district ORDER BY district"})
+    counted = wait_for(lambda: ask(brain, token["ana"], "POST", "/v1/sql", query)[1].get("rows") == [{"district": "d01", "n": 2}, {"district": "d02", "n": 1}])
+    check("an analyst asks SQL", counted, str(ask(brain, token["ana"], "POST", "/v1/sql", query))[:300])
     check("and what is personal is masked", ask(brain, token["ana"], "POST", "/v1/sql", json.dumps({"query": "SELECT text FROM silver.hotline_message LIMIT 1"}))[1]["rows"] == [{"text": "[masked]"}])
     leaks, answered = [], 0
     attacks = [line.replace("{NUMBER}", number).replace("{HOME}", os.path.abspath(brain.home)) for line in ATTACKS.strip().splitlines()]
@@ -1466,7 +1467,7 @@ def tampered(brain, root):
     rng = random.Random(7)
     missed = []
     for _ in range(40):
-        place, how = rng.randrange(len(whole)), rng.choice(("flip", "cut", "drop", "swap"))
+        place, how = rng.randrange(len(whole) - 1), rng.choice(("flip", "cut", "drop", "swap"))
         at = rng.randrange(1, len(lines) - 2)
         if how == "flip":
             changed = whole[:place] + bytes([whole[place] ^ (1 << rng.randrange(8))]) + whole[place + 1:]
@@ -1489,7 +1490,7 @@ def tampered(brain, root):
         check(f"found: {name}", result.returncode != 0, result.stdout[-300:])
 
     def segment():
-        folder = next(folder for folder, _, files in os.walk(os.path.join(copy, "broker")) if "audit" in os.path.basename(folder) and any(name.endswith(".log") for name in files))
+        folder = os.path.join(copy, "broker", "topics", "audit", "0")
         return os.path.join(folder, sorted(name for name in os.listdir(folder) if name.endswith(".log"))[0])
 
     def flip_log():
@@ -1506,12 +1507,13 @@ def tampered(brain, root):
         folder = os.path.join(copy, "lake", "bronze", "audit")
         path = max((os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".parquet")), key=os.path.getsize)
         data = bytearray(open(path, "rb").read())
-        data[len(data) // 2] ^= 0x20
+        middle = len(data) // 2
+        data[middle:middle + 64] = bytes(64)
         open(path, "wb").write(data)
 
     altered("a byte of the log", flip_log)
     altered("the end of the log cut off", cut_log)
-    altered("a byte of the lake", flip_lake)
+    altered("bytes of the lake", flip_lake)
 
 
 PARTS = (("demo", demo), ("jobs", jobs), ("shared", shared), ("doors", doors), ("doors_open", doors_open), ("alerts", alerts), ("people", people), ("live_graph", live_graph), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
