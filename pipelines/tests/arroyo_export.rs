@@ -100,6 +100,7 @@ async fn jobs_that_ship() {
         "sensor_1m: ok, 1 relays".to_owned(),
         lookup("surge", "42:5", "baseline"),
         lookup("thresholds", "38:5", "thresholds"),
+        lookup("trends", "40:5", "thresholds"),
         lookup("weighing_anomalies", "45:5", "stations"),
     ]);
     for (name, result) in &results {
