@@ -75,6 +75,8 @@ pub struct Node {
     pub first: DateTime<Utc>,
     /// See `first`.
     pub last: DateTime<Utc>,
+    /// Whether it is only expected: forecasts, weak signs and readings of level Ⅳ tell of it, and nothing graver.
+    pub early: bool,
     /// The alerts and cases that told of it.
     pub members: BTreeSet<String>,
     /// Why it is here; the first one needs no reason.
@@ -108,6 +110,10 @@ pub(crate) struct Sighting {
     pub(crate) at: DateTime<Utc>,
     /// The level of an alert.
     pub(crate) level: Option<u8>,
+    /// Whether it is a sign of what may come, and not the thing itself.
+    pub(crate) early: bool,
+    /// Whether it is what a city hears every day, and needs a better reason to be part of anything.
+    pub(crate) everyday: bool,
     pub(crate) risk_to_life: bool,
 }
 
@@ -117,6 +123,11 @@ pub(crate) type Loose = BTreeMap<String, VecDeque<Sighting>>;
 impl Incident {
     fn node(&self, id: u32) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// Whether an event has happened in it, and is not only expected.
+    fn has_happened(&self, event: &str) -> bool {
+        self.nodes.iter().any(|node| !node.early && node.event.as_deref() == Some(event))
     }
 
     /// How likely it is to come to a node from the first one, in thousandths.
@@ -160,6 +171,8 @@ impl State {
             spread: Spread::at(turn.graph, case.district.as_deref(), point),
             at: case.handling.reported,
             level: None,
+            early: false,
+            everyday: case.urgency >= limits::EVERYDAY_URGENCY_MIN && case.channel != crate::cases::MACHINE,
             risk_to_life: case.risk_to_life,
         }
     }
@@ -178,7 +191,10 @@ impl State {
             scenario: alert.scenario.clone(),
             spread,
             at: turn.at,
-            level: Some(alert.level),
+            // What is only foretold makes nothing grave yet.
+            level: Some(if alert.is_early() { 4 } else { alert.level }),
+            early: alert.is_early() || alert.level == 4,
+            everyday: false,
             risk_to_life: false,
         }
     }

@@ -55,6 +55,14 @@ pub(crate) const TIE_PERMILLE_MIN: u32 = 30;
 /// See [`TIE_PERMILLE_MIN`].
 pub(crate) const CHAIN_PERMILLE_MIN: u32 = 20;
 
+/// Matters of this urgency or a lower one are heard every day, and from this probability on they are part of something.
+pub(crate) const EVERYDAY_URGENCY_MIN: u8 = 3;
+/// See [`EVERYDAY_URGENCY_MIN`].
+pub(crate) const EVERYDAY_PERMILLE_MIN: u32 = 100;
+
+/// How likely it is that what is foretold comes, in thousandths, as far as what may follow is put in order.
+pub(crate) const FORETOLD_PERMILLE: u32 = 800;
+
 /// From this probability on a cause that is seen later joins the incident that it explains with another one, and two reports
 /// of different kinds are an incident.
 pub(crate) const MERGE_PERMILLE_MIN: u32 = 100;

@@ -16,9 +16,20 @@ impl State {
         let mut likeliest: BTreeMap<String, Expected> = BTreeMap::new();
         for node in &incident.nodes {
             let Some(event) = node.event.as_deref() else { continue };
+            if node.early && !incident.has_happened(event) {
+                let soon = Expected {
+                    event: event.to_owned(),
+                    permille: limits::FORETOLD_PERMILLE,
+                    from: node.first,
+                    until: node.last + limits::INCIDENT_JOIN,
+                    district: node.spread.districts.first().filter(|_| !node.spread.city).cloned(),
+                    reach: turn.graph.event(event).map_or(graph::Reach::District, |event| event.extent).to_string(),
+                };
+                likeliest.insert(event.to_owned(), soon);
+            }
             for chain in turn.graph.what_follows(event, here(&node.spread), Some(when), limits::FOLLOWING_MAX) {
                 let effect = chain.effect();
-                if incident.events.contains(effect) {
+                if incident.has_happened(effect) {
                     continue;
                 }
                 let since = (turn.at - node.first).num_minutes().max(0);

@@ -3,16 +3,28 @@
 use graph::{Grade, Graph};
 
 use super::{Incident, Said, say};
-use crate::state::{State, Turn};
+use crate::state::{Alert, State, Turn};
 
 impl State {
     /// An alert of an incident became worse.
     pub(crate) fn worsen_incident(&mut self, turn: &mut Turn<'_>, id: &str, alert: &str, level: u8) {
+        if self.alerts.get(alert).is_some_and(Alert::is_early) {
+            return;
+        }
+        self.is_there(id, alert, level);
         let Some(incident) = self.incidents.get_mut(id) else { return };
         incident.last = incident.last.max(turn.at);
         if level < incident.level {
             incident.level = level;
             say(turn, incident, Said { member: Some(alert), ..Said::of("graded", format!("its alert rose to level {level}")) });
+        }
+    }
+
+    /// An alert that was mild tells of the thing itself now.
+    fn is_there(&mut self, id: &str, alert: &str, level: u8) {
+        let Some(incident) = self.incidents.get_mut(id).filter(|_| level < 4) else { return };
+        for node in incident.nodes.iter_mut().filter(|node| node.members.contains(alert)) {
+            node.early = false;
         }
     }
 
@@ -49,7 +61,7 @@ fn holds(grade: &Grade, incident: &Incident) -> Option<String> {
         said.push(format!("{districts} districts"));
     }
     if !grade.events.is_empty() {
-        said.push(grade.events.iter().find(|event| incident.events.contains(*event))?.clone());
+        said.push(grade.events.iter().find(|event| incident.has_happened(event))?.clone());
     }
     Some(said.join(", "))
 }

@@ -173,12 +173,15 @@ impl State {
         let same = |node: &Node| node.event == new.event && (full || node.spread.city || node.spread.districts.is_superset(&new.spread.districts));
         let known = incident.nodes.iter().position(|node| node.id == tie.to).expect("a tie names a node");
         let in_known = matches!(tie.relation, Relation::GoesOn | Relation::Evidence) && same(&incident.nodes[known]) || full;
+        let mut happened = false;
         let node = match in_known {
             true => {
                 let node = &mut incident.nodes[known];
                 node.spread.take_in(&new.spread);
                 (node.first, node.last) = (node.first.min(new.at), node.last.max(new.at));
                 node.members.insert(new.member.clone());
+                happened = node.early && !new.early;
+                node.early &= new.early;
                 node.id
             }
             false => {
@@ -201,7 +204,7 @@ impl State {
             }
             None => incident.cases += 1,
         }
-        let expected = !in_known && self.expect_next(turn, &mut incident);
+        let expected = (!in_known || happened) && self.expect_next(turn, &mut incident);
         let said = Said {
             member: Some(&new.member),
             event: new.event.as_deref(),
@@ -377,6 +380,7 @@ impl Node {
             spread: new.spread.clone(),
             first: new.at,
             last: new.at,
+            early: new.early,
             members: [new.member.clone()].into(),
             tie: None,
         }
@@ -434,6 +438,7 @@ impl Incident {
                     node.spread.take_in(&last.spread);
                     (node.first, node.last) = (node.first.min(last.first), node.last.max(last.last));
                     node.members.extend(last.members.iter().cloned());
+                    node.early &= last.early;
                 }
             }
         }

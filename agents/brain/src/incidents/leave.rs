@@ -112,6 +112,8 @@ fn as_sighting(node: &Node) -> Sighting {
         spread: node.spread.clone(),
         at: node.first,
         level: None,
+        early: node.early,
+        everyday: false,
         risk_to_life: false,
     }
 }

@@ -43,7 +43,10 @@ pub(super) fn ask(graph: &Graph, when: When, incident: &Incident, new: &Sighting
 fn ask_node(graph: &Graph, when: When, incident: &Incident, node: &Node, new: &Sighting) -> Answer {
     let (known, event) = match (&node.event, &new.event) {
         (Some(known), Some(event)) => (known.as_str(), event.as_str()),
-        (None, None) if node.scenario == new.scenario => return goes_on(node, new, Reach::Metres(limits::SAME_MATTER_M), &new.scenario),
+        // Of what the event chain does not know only the place can say that it is one.
+        (None, None) if node.scenario == new.scenario && node.spread.metres(&new.spread).is_some() => {
+            return goes_on(node, new, Reach::Metres(limits::SAME_MATTER_M), &new.scenario);
+        }
         _ => return Answer::Strangers,
     };
     if known == event {
@@ -66,13 +69,16 @@ fn ask_node(graph: &Graph, when: When, incident: &Incident, node: &Node, new: &S
             Err(reason) => rejected = rejected.or(Some(reason)),
         }
     }
-    if let Some(found) = shares_cause(graph, when, node, new, known, event) {
+    if !new.everyday && let Some(found) = shares_cause(graph, when, node, new, known, event) {
         return Answer::Tied(found);
     }
     rejected.map_or(Answer::Strangers, Answer::Rejected)
 }
 
 fn goes_on(node: &Node, new: &Sighting, extent: Reach, what: &str) -> Answer {
+    if new.everyday && !node.spread.city && node.spread.metres(&new.spread).is_none() {
+        return Answer::Strangers;
+    }
     let place = match node.spread.near(&new.spread, extent) {
         Ok(place) => place,
         Err(reason) => return Answer::Rejected(format!("{what} of another place: {reason}")),
@@ -99,7 +105,7 @@ fn comes_of(incident: &Incident, node: &Node, new: &Sighting, chain: &Chain) -> 
     if new.at < from || new.at > node.last + most + limits::LATE {
         return Err(format!("{way}: {} after it, and that takes {} to {}", span(new.at - node.first), span(least), span(most)));
     }
-    likely_enough(incident, node, chain).map_err(|reason| format!("{way}: {reason}"))?;
+    likely_enough(incident, node, new, chain).map_err(|reason| format!("{way}: {reason}"))?;
     let tie = Tie {
         to: node.id,
         relation: Relation::ComesOf,
@@ -117,7 +123,7 @@ fn explains(incident: &Incident, node: &Node, new: &Sighting, chain: &Chain) -> 
     if new.at - node.last > limits::EXPLAINED_LATE || node.first - new.at > TimeDelta::minutes(i64::from(chain.lag_minutes[2])) + limits::LATE {
         return Err(format!("{way}: {} too late to be its cause", span(new.at - node.last)));
     }
-    likely_enough(incident, node, chain).map_err(|reason| format!("{way}: {reason}"))?;
+    likely_enough(incident, node, new, chain).map_err(|reason| format!("{way}: {reason}"))?;
     let tie = Tie {
         to: node.id,
         relation: Relation::Explains,
@@ -163,8 +169,16 @@ fn shares_cause(graph: &Graph, when: When, node: &Node, new: &Sighting, known: &
     best
 }
 
-/// A chain is judged from what the incident began with, and not step by step: else likely steps would add up to unlikely ways.
-fn likely_enough(incident: &Incident, node: &Node, chain: &Chain) -> Result<(), String> {
+/// What is rare and follows beside its cause, in one step, is believed. Otherwise a chain is judged from what the incident
+/// began with, and not step by step: else likely steps would add up to unlikely ways.
+fn likely_enough(incident: &Incident, node: &Node, new: &Sighting, chain: &Chain) -> Result<(), String> {
+    let beside = matches!(chain.reach, Reach::Metres(_)) && node.spread.metres(&new.spread).is_some();
+    if new.everyday && chain.permille < limits::EVERYDAY_PERMILLE_MIN {
+        return Err(format!("an everyday matter, and less likely than {}‰", limits::EVERYDAY_PERMILLE_MIN));
+    }
+    if beside && chain.steps.len() == 1 {
+        return Ok(());
+    }
     if chain.permille < limits::TIE_PERMILLE_MIN {
         return Err(format!("less likely than {}‰", limits::TIE_PERMILLE_MIN));
     }
