@@ -96,6 +96,9 @@ impl Labels {
 pub struct Hysteresis {
     /// How long a condition has to hold before it is an alert; a signal that says otherwise is heeded.
     pub pending_s: u32,
+    /// How long a finding out of nothing waits to be confirmed: by another reading, a neighbour, a report, or by nothing
+    /// that takes it back in this time. One wild reading of a device is no danger; what was foretold does not wait.
+    pub confirm_s: u32,
     /// How long it has to be measured as gone before the alert is over: one good reading in a storm is no end.
     pub clear_after_s: u32,
     /// How long an alert stays at least after its condition was last found.
@@ -106,7 +109,7 @@ pub struct Hysteresis {
 
 impl Default for Hysteresis {
     fn default() -> Self {
-        Self { pending_s: 0, clear_after_s: 300, keep_firing_s: 0, flap: Flap::default() }
+        Self { pending_s: 0, confirm_s: 0, clear_after_s: 300, keep_firing_s: 0, flap: Flap::default() }
     }
 }
 
@@ -167,7 +170,7 @@ impl Hysteresis {
     pub fn problems(&self) -> Vec<String> {
         let Flap { count, window_s, settle_s, notify_every_s } = self.flap;
         let mut problems = Vec::new();
-        let times = [self.pending_s, self.clear_after_s, self.keep_firing_s, window_s, settle_s, notify_every_s];
+        let times = [self.pending_s, self.confirm_s, self.clear_after_s, self.keep_firing_s, window_s, settle_s, notify_every_s];
         if let Some(time) = times.into_iter().find(|time| *time > WAIT_S_MAX) {
             problems.push(format!("alerting: {time} s are more than a week"));
         }

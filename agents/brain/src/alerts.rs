@@ -57,6 +57,10 @@ pub(crate) struct Pending {
     pub(crate) finding: Finding,
     pub(crate) wait_s: u32,
     pub(crate) due: DateTime<Utc>,
+    /// Whether it only waits to be confirmed.
+    pub(crate) confirm: bool,
+    /// The latest signal that found it.
+    pub(crate) signal: Box<Signal>,
 }
 
 /// How a condition came and went.
@@ -159,12 +163,7 @@ impl State {
                 }
                 finding.exercise = exercise;
                 mark(&mut finding);
-                let is_meant = finding.status == Status::Actual;
-                self.find(turn, finding, signal.pending_s);
-                if is_meant {
-                    self.machine_case(turn, signal, &meant);
-                    self.hint_of_signal(turn, signal, &meant);
-                }
+                self.find(turn, finding, signal);
             }
             SignalState::Cleared => {
                 for key in keys(meant, practised, exercise.is_some()) {
@@ -210,7 +209,7 @@ impl State {
         // About a device, not about the city: never urgent.
         (finding.level, finding.alone) = (4, true);
         mark(&mut finding);
-        self.find(turn, finding, signal.pending_s);
+        self.find(turn, finding, signal);
     }
 
     /// A station was heard, with whatever it said: it is not silent.

@@ -75,6 +75,8 @@ pub struct Node {
     pub first: DateTime<Utc>,
     /// See `first`.
     pub last: DateTime<Utc>,
+    /// When it happened, and was more than expected.
+    pub onset: DateTime<Utc>,
     /// Whether it is only expected: forecasts, weak signs and readings of level Ⅳ tell of it, and nothing graver.
     pub early: bool,
     /// The alerts and cases that told of it.

@@ -113,6 +113,14 @@ impl State {
         self.raise_early(turn, finding);
     }
 
+    /// Whether a sign of the scenario is near.
+    pub(crate) fn is_hinted(&self, turn: &Turn<'_>, scenario: &str, place: &Spread, reach: Reach) -> bool {
+        let window = turn.graph.scenario(scenario).and_then(|scenario| scenario.weak).map_or(60, |weak| weak.window_minutes);
+        let fresh = |hint: &&Hint| turn.at - hint.at <= TimeDelta::minutes(i64::from(window));
+        let hints = self.hints.get(&format!("{}/{scenario}", turn.timeline));
+        hints.into_iter().flatten().filter(fresh).any(|hint| hint.spread.near(place, reach).is_ok())
+    }
+
     /// Whether an alert tells of it already.
     fn is_known(&self, turn: &Turn<'_>, scenario: &str, spread: &Spread, reach: Reach) -> bool {
         let tells = |alert: &Alert| {

@@ -1,10 +1,13 @@
 //! How an alert rises: at once or after its condition has held, to a higher level at once, to a lower one slowly.
 
 use chrono::TimeDelta;
+use graph::Reach;
 use schemas::alert::AlertState;
 use schemas::position::Position;
+use schemas::signal::{Signal, SignalKind};
 
 use super::{Finding, Pending, alert_key, face, hysteresis, span};
+use crate::incidents::Spread;
 use crate::limits;
 use crate::state::{Alert, State, Timer, Turn};
 
@@ -17,14 +20,14 @@ pub(crate) fn life_timer(id: &str) -> String {
 }
 
 impl State {
-    /// A condition was found: it is an alert, or becomes one when it holds for as long as its rule or its scenario asks.
-    pub(crate) fn find(&mut self, turn: &mut Turn<'_>, finding: Finding, pending_s: Option<u32>) {
+    /// A condition was found: it is an alert, or becomes one when it holds for as long as its rule or its scenario asks, or
+    /// when it is confirmed.
+    pub(crate) fn find(&mut self, turn: &mut Turn<'_>, finding: Finding, signal: &Signal) {
         let key = alert_key(turn.timeline, finding.status, &finding.scenario, &finding.originator, &finding.hazard);
-        let wait_s = pending_s.unwrap_or_else(|| hysteresis(turn, &finding.scenario).pending_s);
-        let full = self.alerting.pending.len() >= limits::PENDING_MAX && !self.alerting.pending.contains_key(&key);
-        if wait_s == 0 || full || self.active.contains_key(&key) {
-            return self.raise(turn, finding);
-        }
+        let times = hysteresis(turn, &finding.scenario);
+        let hold_s = signal.pending_s.unwrap_or(times.pending_s);
+        let confirm = hold_s == 0 && signal.signal == SignalKind::Threshold && times.confirm_s > 0;
+        let wait_s = if confirm { times.confirm_s } else { hold_s };
         if let Some(pending) = self.alerting.pending.get_mut(&key) {
             let before = std::mem::replace(&mut pending.finding, finding);
             let after = &mut pending.finding;
@@ -36,23 +39,77 @@ impl State {
                 }
             }
             after.evidence = evidence;
+            pending.signal = Box::new(signal.clone());
+            if pending.confirm {
+                self.confirmed(turn, &key, "found again");
+            }
             return;
         }
+        let full = self.alerting.pending.len() >= limits::PENDING_MAX;
+        if wait_s == 0 || full || self.active.contains_key(&key) || confirm && self.is_borne_out(turn, &finding) {
+            return self.raise_found(turn, finding, signal);
+        }
         let due = turn.at + TimeDelta::seconds(i64::from(wait_s));
-        self.alerting.pending.insert(key.clone(), Pending { finding, wait_s, due });
+        self.alerting.pending.insert(key.clone(), Pending { finding, wait_s, due, confirm, signal: Box::new(signal.clone()) });
         self.wake_at(turn, pending_timer(&key), due);
+    }
+
+    /// Raises an alert that a signal found, with what follows from a measured one.
+    fn raise_found(&mut self, turn: &mut Turn<'_>, finding: Finding, signal: &Signal) {
+        let key = alert_key(turn.timeline, finding.status, &finding.scenario, &finding.originator, &finding.hazard);
+        let is_meant = finding.status.is_actual();
+        self.raise(turn, finding);
+        if is_meant && signal.signal != SignalKind::NoSignal {
+            self.machine_case(turn, signal, &key);
+            self.hint_of_signal(turn, signal, &key);
+        }
+    }
+
+    /// Whether something near by says that a finding out of nothing may be true: an alert, a sign, or another finding that
+    /// waits to be confirmed, which it is with this one.
+    fn is_borne_out(&mut self, turn: &mut Turn<'_>, finding: &Finding) -> bool {
+        let reach = Reach::Metres(limits::HINT_REACH_M);
+        let place = Spread::of_finding(turn.graph, finding);
+        let alert = |alert: &Alert| {
+            alert.scenario == finding.scenario
+                && alert.timeline == turn.timeline
+                && alert.status == finding.status
+                && Self::sighting_of_alert(turn, alert).spread.near(&place, reach).is_ok()
+        };
+        let mut is_so = self.active.values().filter_map(|id| self.alerts.get(id)).any(alert);
+        is_so |= self.is_hinted(turn, &finding.scenario, &place, reach);
+        let waits = |(_, pending): &(&String, &Pending)| {
+            let other = &pending.finding;
+            pending.confirm
+                && (&other.scenario, other.status) == (&finding.scenario, finding.status)
+                && (&other.originator, &other.hazard) != (&finding.originator, &finding.hazard)
+                && Spread::of_finding(turn.graph, other).near(&place, reach).is_ok()
+        };
+        let waiting: Vec<String> = self.alerting.pending.iter().filter(waits).map(|(key, _)| key.clone()).collect();
+        for key in &waiting {
+            self.confirmed(turn, key, "a neighbour found it, too");
+        }
+        is_so || !waiting.is_empty()
+    }
+
+    /// A finding that waited need wait no more.
+    fn confirmed(&mut self, turn: &mut Turn<'_>, key: &str, by: &str) {
+        let Some(Pending { mut finding, due, signal, .. }) = self.alerting.pending.remove(key) else { return };
+        self.timers.remove(&Timer { due, name: pending_timer(key), timeline: turn.timeline });
+        finding.reason = format!("{}; {by}", finding.reason);
+        self.raise_found(turn, finding, &signal);
     }
 
     /// A condition has held for as long as was asked.
     pub(crate) fn pending_due(&mut self, turn: &mut Turn<'_>, key: &str) {
-        let Some(Pending { mut finding, wait_s, .. }) = self.alerting.pending.remove(key) else { return };
+        let Some(Pending { mut finding, wait_s, signal, .. }) = self.alerting.pending.remove(key) else { return };
         finding.reason = format!("{}, for {}", finding.reason, span(i64::from(wait_s)));
-        self.raise(turn, finding);
+        self.raise_found(turn, finding, &signal);
     }
 
     /// A condition is gone, or not measured, before it held long enough to be an alert.
     pub(super) fn drop_pending(&mut self, turn: &mut Turn<'_>, key: &str, why: &str) {
-        let Some(Pending { finding, wait_s, due }) = self.alerting.pending.remove(key) else { return };
+        let Some(Pending { finding, wait_s, due, .. }) = self.alerting.pending.remove(key) else { return };
         self.timers.remove(&Timer { due, name: pending_timer(key), timeline: turn.timeline });
         let reason = format!("{}: {why} before it had held for {}", finding.reason, span(i64::from(wait_s)));
         turn.decide("noted", &finding.originator, "rules", "no alert", reason);

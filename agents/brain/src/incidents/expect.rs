@@ -32,14 +32,16 @@ impl State {
                 if incident.has_happened(effect) {
                     continue;
                 }
-                let since = (turn.at - node.first).num_minutes().max(0);
-                let permille = still_to_come(chain.permille, chain.lag_minutes, since as u64);
+                // What is only foretold has not begun: what it leads to comes that much later, and is that much less likely.
+                let (begun, sure) = if node.early { (turn.at, limits::FORETOLD_PERMILLE) } else { (node.onset, 1000) };
+                let since = (turn.at - begun).num_minutes().max(0);
+                let permille = still_to_come(chain.permille * sure / 1000, chain.lag_minutes, since as u64);
                 let lag = |minutes: u32| TimeDelta::minutes(i64::from(minutes));
                 let next = Expected {
                     event: effect.to_owned(),
                     permille,
-                    from: node.first + lag(chain.lag_minutes[0]),
-                    until: node.last + lag(chain.lag_minutes[2]),
+                    from: begun + lag(chain.lag_minutes[0]),
+                    until: begun.max(node.last) + lag(chain.lag_minutes[2]),
                     district: node.spread.districts.first().filter(|_| !node.spread.city).cloned(),
                     reach: chain.reach.to_string(),
                 };

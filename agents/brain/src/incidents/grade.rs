@@ -1,8 +1,11 @@
 //! How grave an incident is: the worst level of its alerts, and what the rules of its scenarios say.
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 use graph::{Grade, Graph};
 
-use super::{Incident, Said, say};
+use super::{Incident, Said, is_alert, say};
 use crate::state::{Alert, State, Turn};
 
 impl State {
@@ -11,7 +14,7 @@ impl State {
         if self.alerts.get(alert).is_some_and(Alert::is_early) {
             return;
         }
-        self.is_there(id, alert, level);
+        self.is_there(id, alert, level, turn.at);
         let Some(incident) = self.incidents.get_mut(id) else { return };
         incident.last = incident.last.max(turn.at);
         if level < incident.level {
@@ -21,10 +24,10 @@ impl State {
     }
 
     /// An alert that was mild tells of the thing itself now.
-    fn is_there(&mut self, id: &str, alert: &str, level: u8) {
+    fn is_there(&mut self, id: &str, alert: &str, level: u8, now: DateTime<Utc>) {
         let Some(incident) = self.incidents.get_mut(id).filter(|_| level < 4) else { return };
-        for node in incident.nodes.iter_mut().filter(|node| node.members.contains(alert)) {
-            node.early = false;
+        for node in incident.nodes.iter_mut().filter(|node| node.early && node.members.contains(alert)) {
+            (node.early, node.onset) = (false, now);
         }
     }
 
@@ -41,23 +44,26 @@ impl State {
 /// The gravest level that a rule gives, and which.
 fn by_rules(graph: &Graph, incident: &Incident) -> Option<(u8, String)> {
     let scenarios = incident.scenarios.iter().filter_map(|id| graph.scenario(id));
-    let holding = scenarios.flat_map(|scenario| scenario.grades.iter().filter_map(|grade| Some((grade.level, format!("{}: {}", scenario.id, holds(grade, incident)?)))));
+    let holding = scenarios.flat_map(|scenario| scenario.grades.iter().filter_map(|grade| Some((grade.level, format!("{}: {}", scenario.id, holds(&scenario.id, grade, incident)?)))));
     holding.min()
 }
 
 /// Whether all that a rule asks for is there, in words.
-fn holds(grade: &Grade, incident: &Incident) -> Option<String> {
+fn holds(scenario: &str, grade: &Grade, incident: &Incident) -> Option<String> {
+    let nodes = || incident.nodes.iter().filter(|node| node.scenario == scenario);
     let mut said = Vec::new();
     if grade.risk_to_life {
         (incident.risks > 0).then_some(())?;
         said.push("somebody's life is at risk".to_owned());
     }
     if let Some(reports) = grade.reports {
-        (incident.cases >= u64::from(reports)).then_some(())?;
+        let cases = nodes().flat_map(|node| &node.members).filter(|member| !is_alert(member)).count();
+        (cases >= reports as usize).then_some(())?;
         said.push(format!("{reports} reports"));
     }
     if let Some(districts) = grade.districts {
-        (incident.districts.len() as u64 >= u64::from(districts)).then_some(())?;
+        let touched: BTreeSet<&String> = nodes().flat_map(|node| &node.spread.districts).collect();
+        (touched.len() >= districts as usize).then_some(())?;
         said.push(format!("{districts} districts"));
     }
     if !grade.events.is_empty() {

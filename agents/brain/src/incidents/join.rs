@@ -24,15 +24,15 @@ impl State {
             return;
         }
         // Everyday matters repeat without being one.
-        let everyday = case.urgency >= 4;
+        let everyday = new.everyday;
         case.incident = None
             .or_else(|| if everyday { None } else { self.join_loose(turn, &new) })
-            .or_else(|| self.join_same_place(turn, case, &new))
+            .or_else(|| if everyday { None } else { self.join_same_place(turn, case, &new) })
             .or_else(|| {
                 let alone = case.urgency == 1 && case.scenario.is_some() && case.channel != MACHINE && new.event.is_some();
                 alone.then(|| self.open(turn, &new, "it is urgent, and nothing that goes on explains it", considered))
             });
-        if case.incident.is_none() && new.event.is_some() && !everyday {
+        if case.incident.is_none() && new.event.is_some() && case.urgency < 4 {
             self.keep_loose(turn, new);
         }
     }
@@ -181,6 +181,9 @@ impl State {
                 (node.first, node.last) = (node.first.min(new.at), node.last.max(new.at));
                 node.members.insert(new.member.clone());
                 happened = node.early && !new.early;
+                if happened {
+                    node.onset = new.at;
+                }
                 node.early &= new.early;
                 node.id
             }
@@ -380,6 +383,7 @@ impl Node {
             spread: new.spread.clone(),
             first: new.at,
             last: new.at,
+            onset: new.at,
             early: new.early,
             members: [new.member.clone()].into(),
             tie: None,

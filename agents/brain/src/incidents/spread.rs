@@ -6,6 +6,7 @@ use graph::{Graph, Here, Reach};
 use schemas::alert::Point;
 use serde::{Deserialize, Serialize};
 
+use crate::alerts::Finding;
 use crate::limits;
 
 /// Where something is, as far as anybody said.
@@ -23,6 +24,14 @@ impl Spread {
     pub(crate) fn at(graph: &Graph, district: Option<&str>, point: Option<Point>) -> Self {
         let districts = graph.district(Here { place: district, point }).into_iter().collect();
         Self { districts, bounds: point.map(|point| (point, point)), city: false }
+    }
+
+    /// Where a finding is.
+    pub(crate) fn of_finding(graph: &Graph, finding: &Finding) -> Self {
+        match &finding.district {
+            Some(district) => Self { bounds: finding.area.bounds, ..Self::at(graph, Some(district), None) },
+            None => Self { city: true, bounds: finding.area.bounds, ..Self::default() },
+        }
     }
 
     pub(crate) fn take_in(&mut self, other: &Spread) {
