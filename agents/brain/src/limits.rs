@@ -111,6 +111,9 @@ pub(crate) const WEAK_LEVEL: u8 = 3;
 /// Weak signs within so many metres speak of one danger.
 pub(crate) const HINT_REACH_M: u32 = 1500;
 
+/// A finding out of nothing is borne out by an alert near by that is not older than this.
+pub(crate) const BORNE_OUT: TimeDelta = TimeDelta::minutes(5);
+
 /// Weak signs of one scenario that are remembered.
 pub(crate) const HINTS_MAX: usize = 512;
 

@@ -113,10 +113,10 @@ impl State {
         self.raise_early(turn, finding);
     }
 
-    /// Whether a sign of the scenario is near.
-    pub(crate) fn is_hinted(&self, turn: &Turn<'_>, scenario: &str, place: &Spread, reach: Reach) -> bool {
+    /// Whether people have reported something of the scenario near by.
+    pub(crate) fn is_reported(&self, turn: &Turn<'_>, scenario: &str, place: &Spread, reach: Reach) -> bool {
         let window = turn.graph.scenario(scenario).and_then(|scenario| scenario.weak).map_or(60, |weak| weak.window_minutes);
-        let fresh = |hint: &&Hint| turn.at - hint.at <= TimeDelta::minutes(i64::from(window));
+        let fresh = |hint: &&Hint| hint.source == REPORTS && turn.at - hint.at <= TimeDelta::minutes(i64::from(window));
         let hints = self.hints.get(&format!("{}/{scenario}", turn.timeline));
         hints.into_iter().flatten().filter(fresh).any(|hint| hint.spread.near(place, reach).is_ok())
     }

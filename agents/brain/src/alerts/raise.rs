@@ -39,8 +39,9 @@ impl State {
                 }
             }
             after.evidence = evidence;
-            pending.signal = Box::new(signal.clone());
-            if pending.confirm {
+            let before = std::mem::replace(&mut pending.signal, Box::new(signal.clone()));
+            // Two jobs may speak of one reading: only another one confirms it.
+            if pending.confirm && signal.window_start > before.window_end {
                 self.confirmed(turn, &key, "found again");
             }
             return;
@@ -65,8 +66,8 @@ impl State {
         }
     }
 
-    /// Whether something near by says that a finding out of nothing may be true: an alert, a sign, or another finding that
-    /// waits to be confirmed, which it is with this one.
+    /// Whether something says that a finding out of nothing may be true: an earlier alert of the same device, one near by that
+    /// is as new, a report, or another finding that waits to be confirmed, which it is with this one.
     fn is_borne_out(&mut self, turn: &mut Turn<'_>, finding: &Finding) -> bool {
         let reach = Reach::Metres(limits::HINT_REACH_M);
         let place = Spread::of_finding(turn.graph, finding);
@@ -74,10 +75,11 @@ impl State {
             alert.scenario == finding.scenario
                 && alert.timeline == turn.timeline
                 && alert.status == finding.status
+                && (alert.originator == finding.originator || turn.at - alert.since <= limits::BORNE_OUT)
                 && Self::sighting_of_alert(turn, alert).spread.near(&place, reach).is_ok()
         };
         let mut is_so = self.active.values().filter_map(|id| self.alerts.get(id)).any(alert);
-        is_so |= self.is_hinted(turn, &finding.scenario, &place, reach);
+        is_so |= self.is_reported(turn, &finding.scenario, &place, reach);
         let waits = |(_, pending): &(&String, &Pending)| {
             let other = &pending.finding;
             pending.confirm
