@@ -136,7 +136,7 @@ mod tests {
             "unit/nobody: it is changed twice",
         ]);
         assert_eq!(told[3], "threshold/underpass_water: no scenario is called `nowhere`");
-        assert!(told[4].starts_with("scenario/urban_flooding: 1 element(s) speak of it"), "{}", told[4]);
+        assert!(told[4].starts_with("scenario/urban_flooding: 2 element(s) speak of it"), "{}", told[4]);
         assert_eq!(graph, before);
     }
 

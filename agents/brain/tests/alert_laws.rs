@@ -115,7 +115,7 @@ impl Outside {
         let open = self.open.get(&it.alert_key) == Some(&it.alert);
         match it.change.as_str() {
             "raised" => assert_eq!(self.open.insert(it.alert_key.clone(), it.alert.clone()), None, "one active alert for each key: {it:?}"),
-            "cleared" | "closed" => assert_eq!(self.open.remove(&it.alert_key).as_ref(), Some(&it.alert), "only what is there ends: {it:?}"),
+            "cleared" | "closed" | "came_true" | "did_not_come" => assert_eq!(self.open.remove(&it.alert_key).as_ref(), Some(&it.alert), "only what is there ends: {it:?}"),
             "commented" | "judged" | "warning_cancelled" | "warning_expired" => {}
             _ => assert!(open, "what is over does not change: {it:?}"),
         }

@@ -4,7 +4,7 @@ mod common;
 
 use brain::{Effect, IncidentChange, Relation};
 use chrono::TimeDelta;
-use common::{City, found};
+use common::{City, found, with_times};
 use schemas::alert::{AlertState, Verdict};
 use schemas::journal::{Action, AlertOrder, Body, EventRef, HotlineMessage};
 use schemas::signal::{MicroDeg, Signal, SignalKind, SignalState};
@@ -52,7 +52,7 @@ const FAR: (f64, f64) = (30.505, 114.322);
 
 #[test]
 fn what_a_burst_leads_to_joins_it_where_and_when_the_chain_says_so() {
-    let mut city = City::new();
+    let mut city = City::with(with_times("water_main_burst", "{}"));
     city.signal(gauge("water_main_burst", "pressure", "p1", "d03", BURST, 2));
     let opened = changes(&mut city);
     assert_eq!(brief(&opened), [("opened", Some("main_burst"), None), ("joined", Some("main_burst"), Some(Relation::Evidence))], "the alert, and the case that it opens");
@@ -72,7 +72,7 @@ fn what_a_burst_leads_to_joins_it_where_and_when_the_chain_says_so() {
 
 #[test]
 fn what_was_considered_and_rejected_is_told() {
-    let mut city = City::new();
+    let mut city = City::with(with_times("water_main_burst", "{}"));
     city.signal(gauge("water_main_burst", "pressure", "p1", "d03", BURST, 2));
     let burst = city.brain.incidents().next().expect("one").id.clone();
     city.pass(20 * 60);
@@ -180,6 +180,54 @@ fn calls_alone_and_one_sensor_alone_are_no_weak_signs() {
         city.pass(60);
     }
     assert!(!city.brain.alerts().any(|alert| alert.hazard == "weak_signals"));
+}
+
+/// One reading of a detector in the gas scenario, which waits three minutes for confirmation.
+fn reading(station: &str, second: i64, level: u8, state: SignalState, city: &City) -> Signal {
+    let at = Some(city.clock + TimeDelta::seconds(second));
+    Signal { state, window_start: at, window_end: at, ..gauge("gas_explosion", "gas", station, "d04", (30.5310, 114.3600), level) }
+}
+
+#[test]
+fn one_wild_reading_is_no_alert_and_a_second_one_is() {
+    let mut city = City::new();
+    let wild = reading("g1", 0, 1, Raised, &city);
+    city.signal(wild.clone());
+    // Another job speaks of the same minute, and so of the same reading.
+    city.signal(Signal { window_start: Some(city.clock - TimeDelta::seconds(20)), ..wild });
+    assert_eq!(city.brain.alerts().count(), 0, "nothing is known yet");
+    city.pass(120);
+    let gone = reading("g1", 0, 4, Cleared, &city);
+    city.signal(gone);
+    city.pass(600);
+    assert_eq!(city.brain.alerts().count(), 0, "it was taken back");
+
+    let first = reading("g1", 0, 1, Raised, &city);
+    city.signal(first);
+    city.pass(60);
+    let second = reading("g1", 0, 1, Raised, &city);
+    city.signal(second);
+    assert_eq!(city.brain.alerts().map(|alert| alert.level).collect::<Vec<_>>(), [1], "found again");
+}
+
+#[test]
+fn a_neighbour_or_silence_bears_a_finding_out() {
+    let mut city = City::new();
+    let one = reading("g1", 0, 2, Raised, &city);
+    city.signal(one);
+    city.pass(30);
+    let other = reading("g2", 0, 3, Raised, &city);
+    city.signal(other);
+    assert_eq!(city.brain.alerts().map(|alert| alert.originator.as_str()).collect::<Vec<_>>(), ["g1", "g2"]);
+    assert_eq!(city.brain.cases().count(), 2, "and somebody has to look at each");
+
+    let mut city = City::new();
+    let one = reading("g1", 0, 1, Raised, &city);
+    city.signal(one);
+    city.pass(179);
+    assert_eq!(city.brain.alerts().count(), 0);
+    city.pass(1);
+    assert_eq!(city.brain.alerts().count(), 1, "what nobody takes back is believed");
 }
 
 fn trend(expected_s: i64, city: &City, state: SignalState) -> Signal {

@@ -335,7 +335,7 @@ fn missing_data_never_clears() {
     .enumerate()
     {
         let text = format!(
-            r#"{{"signal":{},"scenario":"bridge","rule":"load","level":2,"state":{},"station":"b1","property":"load"}}"#,
+            r#"{{"signal":{},"scenario":"urban_flooding","rule":"depth","level":2,"state":{},"station":"b1","property":"depth"}}"#,
             serde_json::to_string(&kind).unwrap(),
             serde_json::to_string(&state).unwrap()
         );

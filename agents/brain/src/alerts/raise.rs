@@ -26,7 +26,7 @@ impl State {
         let key = alert_key(turn.timeline, finding.status, &finding.scenario, &finding.originator, &finding.hazard);
         let times = hysteresis(turn, &finding.scenario);
         let hold_s = signal.pending_s.unwrap_or(times.pending_s);
-        let confirm = hold_s == 0 && signal.signal == SignalKind::Threshold && times.confirm_s > 0;
+        let confirm = hold_s == 0 && signal.pending_s.is_none() && signal.signal == SignalKind::Threshold && times.confirm_s > 0;
         let wait_s = if confirm { times.confirm_s } else { hold_s };
         if let Some(pending) = self.alerting.pending.get_mut(&key) {
             let before = std::mem::replace(&mut pending.finding, finding);
