@@ -57,8 +57,9 @@ pub(crate) struct Pending {
     pub(crate) finding: Finding,
     pub(crate) wait_s: u32,
     pub(crate) due: DateTime<Utc>,
-    /// Whether it only waits to be confirmed.
+    /// Whether it only waits to be confirmed, and whether a neighbour has done so.
     pub(crate) confirm: bool,
+    pub(crate) borne_out: bool,
     /// The latest signal that found it.
     pub(crate) signal: Box<Signal>,
 }

@@ -129,7 +129,7 @@ fn an_acknowledgement_after_the_end_is_refused() {
 #[test]
 fn a_power_failure_explains_silent_stations_and_their_silence_is_told_when_it_is_over() {
     let mut city = City::new();
-    city.signal(found("power_lighting", "p1", "d02", 2, Raised));
+    city.signal(Signal { pending_s: Some(0), ..found("power_lighting", "p1", "d02", 2, Raised) });
     city.signal(silent(FLOOD, "s1", "d02", Raised));
     city.signal(silent(FLOOD, "s9", "d03", Raised));
     city.pass(60);

@@ -141,7 +141,7 @@ impl Running {
 /// A command of a kind about something within flooding in d01, in another area, or of another domain.
 fn command(kind: &gateway::http::table::Kind, place: usize) -> Value {
     let end = ["in", "area", "domain"][place];
-    let matchers = json!([{"name": "district", "value": ["d01", "d02", "d01"][place]}, {"name": "scenario", "value": ["urban_flooding", "urban_flooding", "garbage"][place]}]);
+    let matchers = json!([{"name": "district", "value": (["d01", "d02", "d01"][place])}, {"name": "scenario", "value": (["urban_flooding", "urban_flooding", "garbage"][place])}]);
     let mut command = json!({"command_id": format!("{}-{place}", kind.action.name()), "action": kind.action.name(), "reason": "test", "target": ""});
     command["target"] = match kind.target {
         Target::Case | Target::TwoCases => json!(CASES[place]),

@@ -42,7 +42,7 @@ impl State {
             let before = std::mem::replace(&mut pending.signal, Box::new(signal.clone()));
             // Two jobs may speak of one reading: only another one confirms it.
             if pending.confirm && signal.window_start > before.window_end {
-                self.confirmed(turn, &key, "found again");
+                self.confirmed(turn, &key);
             }
             return;
         }
@@ -51,7 +51,7 @@ impl State {
             return self.raise_found(turn, finding, signal);
         }
         let due = turn.at + TimeDelta::seconds(i64::from(wait_s));
-        self.alerting.pending.insert(key.clone(), Pending { finding, wait_s, due, confirm, signal: Box::new(signal.clone()) });
+        self.alerting.pending.insert(key.clone(), Pending { finding, wait_s, due, confirm, borne_out: false, signal: Box::new(signal.clone()) });
         self.wake_at(turn, pending_timer(&key), due);
     }
 
@@ -84,28 +84,36 @@ impl State {
             let other = &pending.finding;
             pending.confirm
                 && (&other.scenario, other.status) == (&finding.scenario, finding.status)
+                && !pending.borne_out
                 && (&other.originator, &other.hazard) != (&finding.originator, &finding.hazard)
                 && Spread::of_finding(turn.graph, other).near(&place, reach).is_ok()
         };
         let waiting: Vec<String> = self.alerting.pending.iter().filter(waits).map(|(key, _)| key.clone()).collect();
         for key in &waiting {
-            self.confirmed(turn, key, "a neighbour found it, too");
+            // With a timer of its own: a record opens one case at most.
+            let pending = self.alerting.pending.get_mut(key).expect("just found");
+            self.timers.remove(&Timer { due: pending.due, name: pending_timer(key), timeline: turn.timeline });
+            (pending.due, pending.borne_out) = (turn.at, true);
+            self.wake_at(turn, pending_timer(key), turn.at);
         }
         is_so || !waiting.is_empty()
     }
 
-    /// A finding that waited need wait no more.
-    fn confirmed(&mut self, turn: &mut Turn<'_>, key: &str, by: &str) {
+    /// A finding that waited need wait no more: its device has found it again.
+    fn confirmed(&mut self, turn: &mut Turn<'_>, key: &str) {
         let Some(Pending { mut finding, due, signal, .. }) = self.alerting.pending.remove(key) else { return };
         self.timers.remove(&Timer { due, name: pending_timer(key), timeline: turn.timeline });
-        finding.reason = format!("{}; {by}", finding.reason);
+        finding.reason.push_str("; found again");
         self.raise_found(turn, finding, &signal);
     }
 
     /// A condition has held for as long as was asked.
     pub(crate) fn pending_due(&mut self, turn: &mut Turn<'_>, key: &str) {
-        let Some(Pending { mut finding, wait_s, signal, .. }) = self.alerting.pending.remove(key) else { return };
-        finding.reason = format!("{}, for {}", finding.reason, span(i64::from(wait_s)));
+        let Some(Pending { mut finding, wait_s, borne_out, signal, .. }) = self.alerting.pending.remove(key) else { return };
+        finding.reason = match borne_out {
+            true => format!("{}; a neighbour found it, too", finding.reason),
+            false => format!("{}, for {}", finding.reason, span(i64::from(wait_s))),
+        };
         self.raise_found(turn, finding, &signal);
     }
 

@@ -115,7 +115,7 @@ impl City {
             expected: None,
             lat: point.map(|(lat, _)| MicroDeg(lat)),
             lon: point.map(|(_, lon)| MicroDeg(lon)),
-            pending_s: None,
+            pending_s: Some(0),
             status: schemas::alert::Status::Actual,
             evidence: Vec::new(),
         };
