@@ -272,7 +272,7 @@ fn finding(turn: &Turn<'_>, signal: &Signal, originator: String, hazard: String)
         district: Some(signal.district.clone().unwrap_or_else(|| originator.clone())),
         value_milli: signal.value_milli,
         threshold_milli: signal.threshold_milli,
-        onset: signal.window_start.map_or(turn.at, believable).min(turn.at),
+        onset: signal.window_start.map_or(turn.at, believable),
         reason: format!("rule {}{value}{}", signal.rule, over.map(|over| format!(" against {over}")).unwrap_or_default()),
         originator,
         evidence: evidence_of(turn, signal),

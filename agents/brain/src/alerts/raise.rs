@@ -6,7 +6,7 @@ use schemas::alert::AlertState;
 use schemas::position::Position;
 use schemas::signal::{Signal, SignalKind};
 
-use super::{Finding, Pending, alert_key, face, hysteresis, span};
+use super::{FORECAST, Finding, Pending, alert_key, face, hysteresis, span};
 use crate::incidents::Spread;
 use crate::limits;
 use crate::state::{Alert, State, Timer, Turn};
@@ -137,6 +137,7 @@ impl State {
     fn raise_new(&mut self, turn: &mut Turn<'_>, key: String, finding: Finding) {
         let id = format!("alert-{}", turn.next_id());
         let is_meant = finding.status.is_actual() && !finding.alone;
+        let foretold = finding.hazard.ends_with(FORECAST);
         let face = face(turn, &finding.scenario);
         let flapping = match self.ended_lately(turn, &key, &finding.scenario) {
             true => self.came_back(turn, &key, &finding.scenario),
@@ -164,7 +165,7 @@ impl State {
             group: String::new(),
             headline: finding.headline,
             area: finding.area,
-            onset: finding.onset,
+            onset: if foretold { finding.onset } else { finding.onset.min(turn.at) },
             lead_s: None,
             since: turn.at,
             changed: turn.at,
