@@ -1170,6 +1170,11 @@ def share(brain, servers, where, root, put_in):
             process.kill()
 
 
+def city_now():
+    """The city lives now: silences and exercises end within days of its time."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
 TYPE_HOTLINE = "io.citybrain.hotline.message.v1"
 
 
@@ -1213,7 +1218,7 @@ def people(root):
         check("without a token: 401", status == 401 and answer["status"] == 401, str(answer)[:200])
         check("with a wrong one: 401", ask(brain, "cb_wrong", "GET", "/v1/alerts")[0] == 401)
         for number, district in ((1, "d01"), (2, "d02")):
-            event = hotline(number, "地铁站入口积水严重 Flooding at the underpass, phone 13812345678", district)
+            event = hotline(number, "地铁站入口积水严重 Flooding at the underpass, phone 13812345678", district, city_now())
             status, answer = ask(brain, token["feed"], "POST", "/v1/events", json.dumps(event), "application/cloudevents+json")
             check("a publisher sends data", status == 202 and answer["accepted"] == 1, str(answer)[:300])
         check("nobody else does", ask(brain, token["zhao"], "POST", "/v1/events", json.dumps(hotline(9, "x")), "application/cloudevents+json")[0] == 403)
@@ -1306,6 +1311,8 @@ SELECT * FROM silver.audit
 SELECT data FROM bronze.audit
 SELECT * FROM information_schema.columns WHERE table_schema = 'bronze'
 SELECT * FROM '{HOME}/lake/bronze/raw_hotline'
+SELECT * FROM "../bronze/raw_hotline"
+SELECT * FROM silver."../bronze/raw_hotline"
 SELECT * FROM '{HOME}/people.yaml'
 SELECT * FROM read_parquet('{HOME}/lake/bronze/raw_hotline')
 CREATE EXTERNAL TABLE x STORED AS PARQUET LOCATION '{HOME}/lake/bronze/raw_hotline'
@@ -1331,7 +1338,7 @@ def privacy(brain, token):
     number, secret = "13912345678", "张三丰住在中山路"
     raw = json.dumps({"message_id": "k-1", "text": f"我是{secret}8号，电话 {number}", "caller": number, "channel": "phone", "district": "d01", "address": f"{secret}8号 {number}"}, ensure_ascii=False)
     if shutil.which("kcat"):
-        headers = [word for name, value in (("specversion", "1.0"), ("id", "k-1"), ("source", "kafka"), ("type", TYPE_HOTLINE), ("time", "2026-01-05T08:20:00Z")) for word in ("-H", f"ce_{name}={value}")]
+        headers = [word for name, value in (("specversion", "1.0"), ("id", "k-1"), ("source", "kafka"), ("type", TYPE_HOTLINE), ("time", city_now())) for word in ("-H", f"ce_{name}={value}")]
         subprocess.run(["kcat", "-P", "-b", brain.kafka, "-t", "raw.hotline", *headers, "-H", "content-type=application/json"], input=raw.encode(), check=True)
     else:
         event = {**hotline("k-1", ""), "data": json.loads(raw)}
@@ -1423,7 +1430,7 @@ def audited(brain, token, root, cases):
     changed = {json.loads(row["data"])["seq"] for row in brain.sql("SELECT data FROM bronze.city_journal WHERE data LIKE '%\"command\":{%'")}
     noted = {row["position"] for row in rows if row["action"].startswith("command.") and row["position"]}
     check("every command of the journal is in the audit", len(changed) == len(noted) > 0, f"{len(changed)} in the journal, {len(noted)} in the audit")
-    kept = brain.sql("SELECT count(*) AS n FROM bronze.audit WHERE data LIKE '%13812345678%' OR data LIKE '%13912345678%' OR data LIKE '%cb_%'")[0]["n"]
+    kept = brain.sql("SELECT count(*) AS n FROM bronze.audit WHERE data LIKE '%13812345678%' OR data LIKE '%13912345678%' OR strpos(data, 'cb_') > 0")[0]["n"]
     check("without numbers of people and without tokens", kept == 0)
     verified = brain.call("audit", "verify", "--json", "--head", answer["head"])
     check("audit verify finds it whole while the brain runs", verified.returncode == 0 and json.loads(verified.stdout)["whole"], verified.stdout[-600:] + verified.stderr[-400:])

@@ -203,8 +203,10 @@ impl LakeSchema {
         VIEWS.iter().filter(|view| view.schema == self.name && view.is_there(&self.lake))
     }
 
+    /// Whether a table of that name can be there. A name is no path: one that leads elsewhere leads nowhere.
     fn shows(&self, table: &str) -> bool {
-        self.mask.as_ref().is_none_or(|mask| mask.shows(&self.name, table))
+        let is_path = table.contains(['/', '\\']) || matches!(table, "" | "." | "..");
+        !is_path && self.mask.as_ref().is_none_or(|mask| mask.shows(&self.name, table))
     }
 }
 

@@ -56,7 +56,9 @@ async fn what_is_personal_is_masked_and_the_rest_is_there() {
 async fn no_expression_sees_behind_the_mask() {
     let dir = tempfile::tempdir().unwrap();
     let lake = lake(dir.path()).await;
-    for query in ["SELECT data FROM bronze.raw_hotline", "SELECT * FROM silver.dlq", "SELECT * FROM ops.dlq", "SELECT * FROM mine.notes", "SELECT * FROM city.bronze.raw_hotline"] {
+    let elsewhere = format!("SELECT * FROM '{}'", dir.path().join("bronze/raw_hotline").display());
+    assert!(ask(&lake, &elsewhere).await.is_err() && lake.query(&elsewhere, None).await.is_err(), "a path is no name, for nobody");
+    for query in ["SELECT * FROM silver.\"../bronze/raw_hotline\"", "SELECT data FROM bronze.raw_hotline", "SELECT * FROM silver.dlq", "SELECT * FROM ops.dlq", "SELECT * FROM mine.notes", "SELECT * FROM city.bronze.raw_hotline"] {
         assert!(ask(&lake, query).await.is_err(), "{query}");
     }
     for query in [

@@ -55,12 +55,12 @@ async fn lists_items_reasons_and_documents() {
 #[tokio::test]
 async fn the_graph_is_changed_or_it_is_said_why_not() {
     let running = Running::start().await;
-    assert_eq!(running.get("/v1/graph").await.status, 503, "this city knows no summary");
+    assert_eq!(running.get("/v1/graph").await.json()["version"], "v1");
     assert_eq!(running.get("/v1/graph/thresholds").await.json()["rows"], json!([["water"]]));
     assert_eq!(running.get("/v1/graph/roads").await.status, 404);
     let post = async |body: &str| running.post("/v1/graph", "application/json", body).await;
     let changed = post(r#"{"actor":"王"}"#).await;
-    assert_eq!((changed.status, changed.json()), (200, json!({"version": "v2"})));
+    assert_eq!((changed.status, &changed.json()["version"]), (200, &json!("v2")));
     let moved = post(r#"{"version":"v0"}"#).await;
     assert_eq!((moved.status, &moved.json()["version"], moved.head.contains("application/problem+json")), (409, &json!("v1"), true));
     let refused = post(r#"{"version":"v1"}"#).await;

@@ -123,6 +123,7 @@ async fn what_is_described_is_served_and_answers_as_described() {
         ("postEvents", event.as_str()),
         ("command", r#"{"command_id":"c","action":"close","target":"a1","reason":"done"}"#),
         ("changeDevice", r#"{"action":"add","device":"rg-1"}"#),
+        ("changeGraph", r#"{"reason":"repaired","changes":[{"remove":"unit/gas"}]}"#),
         ("changePeople", r#"{"action":"add","person":"wang","grants":[{"role":"viewer"}]}"#),
         ("sql", r#"{"query":"select 1"}"#),
         ("postRefused", r#"{"door":"import","code":"wrong_row","reason":"x","reason_zh":"x","pointer":"","original":"eA=="}"#),
@@ -133,7 +134,7 @@ async fn what_is_described_is_served_and_answers_as_described() {
             continue;
         }
         let id = if route.path.contains("/cases/") { CASES[0] } else { ALERTS[0] };
-        let path = route.path.replace("{id}", id);
+        let path = route.path.replace("{id}", id).replace("{view}", "thresholds");
         let body = bodies.iter().find(|(name, _)| *name == route.id).map_or("", |(_, body)| *body);
         let answer = running.ask(route.method.as_str(), &path, &[bearer, json_body], body.as_bytes()).await;
         assert!(answer.status < 300, "{}: {} {}", route.id, answer.status, answer.text());

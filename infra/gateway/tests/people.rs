@@ -72,6 +72,9 @@ whyIncident         x      x        x          x         -         -            
 alerting            x      x        x          x         -         -             -       -
 command             x      x        x          x         -         -             -       -
 listJobs            -      -        -          -         -         x             -       -
+graph               x      x        x          x         -         -             -       -
+changeGraph         -      -        -          -         -         x             -       -
+graphView           x      x        x          x         -         -             -       -
 listDevices         -      -        -          -         -         x             -       -
 changeDevice        -      -        -          -         -         x             -       -
 listPeople          -      -        -          -         -         x             -       -
@@ -141,7 +144,8 @@ impl Running {
 /// A command of a kind about something within flooding in d01, in another area, or of another domain.
 fn command(kind: &gateway::http::table::Kind, place: usize) -> Value {
     let end = ["in", "area", "domain"][place];
-    let matchers = json!([{"name": "district", "value": (["d01", "d02", "d01"][place])}, {"name": "scenario", "value": (["urban_flooding", "urban_flooding", "garbage"][place])}]);
+    let (district, scenario) = [("d01", "urban_flooding"), ("d02", "urban_flooding"), ("d01", "garbage")][place];
+    let matchers = json!([{"name": "district", "value": district}, {"name": "scenario", "value": scenario}]);
     let mut command = json!({"command_id": format!("{}-{place}", kind.action.name()), "action": kind.action.name(), "reason": "test", "target": ""});
     command["target"] = match kind.target {
         Target::Case | Target::TwoCases => json!(CASES[place]),
@@ -202,7 +206,7 @@ async fn every_role_decides_what_the_table_says_and_only_where_it_is_granted() {
 fn path(described: &str) -> String {
     let id = if described.contains("/cases/") { CASES[0] } else { ALERTS[0] };
     let filled = described.replace("{id}", id).replace("{format}", "json").replace("{service_code}", "flooding").replace("{service_request_id}", "r-1").replace("{token}", "r-1");
-    filled.replace("{path}", "Things")
+    filled.replace("{path}", "Things").replace("{view}", "thresholds")
 }
 
 #[tokio::test]
@@ -314,6 +318,8 @@ async fn the_audit_has_every_call_that_changes_something_and_every_refusal() {
     let [asked, ended] = &entries[entries.len() - 2..] else { panic!("two entries") };
     assert_eq!((asked.note.outcome, ended.note.outcome, ended.note.asked), (Outcome::Asked, Outcome::Refused, Some(asked.seq)));
     assert_eq!((ended.note.subject.as_deref(), ended.note.position.as_deref()), (Some("a1"), Some("city.journal/0/7")));
+    running.by("administrator-all", "POST", "/v1/graph", json!({"reason": "repaired", "actor": "somebody"})).await;
+    assert_eq!((last().actor.as_str(), last().action.as_str(), last().position.as_deref()), ("administrator-all", "graph.change", Some("city.journal/0/8")));
     let before = audit.entries().len();
     running.by("viewer-all", "GET", "/v1/alerts", "").await;
     assert_eq!(audit.entries().len(), before, "reading is no entry");

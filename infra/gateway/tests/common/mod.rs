@@ -75,6 +75,10 @@ impl CityView for City {
         async move { Ok(Commanded { position: Position::new("city.journal", 0, 7), refused }) }.boxed()
     }
 
+    fn graph(&self) -> Result<Value, ViewError> {
+        Ok(json!({"version": "v1", "elements": 3, "packs": {"bridge": 2}}))
+    }
+
     fn graph_table(&self, name: &str) -> Result<Option<Value>, ViewError> {
         Ok((name == "thresholds").then(|| json!({"version": "v1", "columns": ["rule"], "rows": [["water"]]})))
     }
@@ -84,7 +88,7 @@ impl CityView for City {
         let answer = match asked["version"].as_str() {
             Some("v0") => Err(ViewError::Conflict { en: "it moved".to_owned(), zh: "已变".to_owned(), version: "v1".to_owned() }),
             Some(_) => Err(ViewError::Refused { en: "no".to_owned(), zh: "否".to_owned(), problems: vec![text("unit/gas")] }),
-            None => Ok(json!({"version": "v2"})),
+            None => Ok(json!({"from": "v1", "version": "v2", "changes": [{"key": "unit/gas", "change": "changed"}], "dry_run": false, "position": Position::new("city.journal", 0, 8), "cursor": "city.journal/0/8"})),
         };
         async move { answer }.boxed()
     }
