@@ -12,7 +12,7 @@ mod tests;
 mod writer;
 
 pub use self::command::run;
-pub use self::writer::{AuditHandle, Writer, writer};
+pub use self::writer::{AuditHandle, writer};
 
 use anyhow::{Result, anyhow};
 use chrono::Utc;
