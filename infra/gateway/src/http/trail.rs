@@ -181,7 +181,9 @@ pub(super) fn without_literals(query: &str) -> String {
                     let all: String = rest.by_ref().collect();
                     let end = format!("${tag}$");
                     let after = all.find(&end).map(|at| all[at + end.len()..].to_owned()).unwrap_or_default();
-                    return format!("{kept}?{}", without_literals(&after));
+                    // What follows loses its first space with its last.
+                    let gap = if after.starts_with(char::is_whitespace) { " " } else { "" };
+                    return format!("{kept}?{gap}{}", without_literals(&after));
                 }
                 kept.push('?');
             }
