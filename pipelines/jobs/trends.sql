@@ -1,5 +1,5 @@
--- Tells the brain of a value that moves towards a threshold and will cross it within two hours if it goes on as it does, so
--- that somebody can act before it does. The thresholds are those of the graph, the same as for `thresholds`. The pace is that of
+-- Tells the brain of a value that moves towards a threshold and will cross it within two hours if it goes on as it does,
+-- so that somebody can act before it does. The thresholds are those of the graph, as for `thresholds`. The pace is that of
 -- the straight line through the last 15 minutes (least squares). It counts only when it is neither chance nor a jump: the line
 -- explains four fifths of all movement, and each five minutes bring at least a quarter of the way. Taken back when the value
 -- no longer moves that way, or has crossed all thresholds there are. Devices that speak less than ten times in 15 minutes

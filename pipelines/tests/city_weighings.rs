@@ -40,7 +40,7 @@ struct Station {
 
 /// The rows of a lookup file that ships.
 fn table(file: &str) -> Vec<Vec<String>> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs").join(file);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../graph/packs/garbage/jobs").join(file);
     let text = std::fs::read_to_string(path).expect("the file ships");
     let lines = text.lines().filter(|line| !line.starts_with('#')).skip(1);
     lines.map(|line| line.split(',').map(str::to_owned).collect()).collect()

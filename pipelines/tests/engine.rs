@@ -159,7 +159,7 @@ async fn a_burst_and_a_gas_alarm_are_raised_and_ordinary_life_is_not() {
         ("flow", "m³/h", [87.0, 223.0, 150.0]),
         ("gas", "%LEL", [0.1, 3.1, 1.6]),
         ("pressure", "hPa", [1013.0, 990.0, 0.1]),
-        ("rainfall", "mm/h", [0.0, 90.0, 3.0]),
+        ("rainfall", "mm/h", [0.0, 25.0, 3.0]),
     ] {
         assert!(signals(property, unit, &values, 2).await.is_empty(), "{property} in {unit}");
     }
