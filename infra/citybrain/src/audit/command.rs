@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::BufWriter;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
@@ -19,6 +21,9 @@ use crate::lang::t;
 use crate::rows::Rows;
 use crate::scan::scan;
 use crate::service;
+
+/// How long the log may give nothing before what comes next is taken for damaged.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A stored line: its offset in the log, and itself.
 type Line = (i64, String);
@@ -110,7 +115,8 @@ async fn landed(home: &Home) -> Result<Vec<Line>> {
 }
 
 /// The lines of the log: of the Kafka that is named or that runs, else of the broker of this home, which is started for it.
-async fn logged(context: &Invocation, home: &Home) -> Result<Vec<Line>> {
+/// And what of it cannot be read, if something cannot: a client of Kafka waits for ever before a batch that was broken.
+async fn logged(context: &Invocation, home: &Home) -> Result<(Vec<Line>, Option<String>)> {
     let running = home.running().map(|running| running.kafka);
     let (broker, servers, _lock) = match context.global.kafka.clone().or(running) {
         Some(servers) => (None, servers, None),
@@ -123,26 +129,46 @@ async fn logged(context: &Invocation, home: &Home) -> Result<Vec<Line>> {
     };
     let bus = service::connect(context, &servers).await?;
     let mut lines = Vec::new();
-    let read = scan(&bus, topics::AUDIT, 0, |chunk| {
+    let next = AtomicI64::new(0);
+    let reading = scan(&bus, topics::AUDIT, 0, |chunk| {
+        next.store(chunk.next_offset, Ordering::Relaxed);
         for row in Rows::of(&chunk.rows)?.iter() {
             lines.push((row.offset, row.data.unwrap_or_default().to_owned()));
         }
         // What is no event any more has its place, too.
         lines.extend(chunk.rejected.iter().map(|rejected| (rejected.offset, String::new())));
         Ok(true)
-    })
-    .await;
+    });
+    let read = tokio::select! {
+        read = reading => read.map(|()| None),
+        offset = stuck(&next) => Ok(Some(format!("the log cannot be read from offset {offset} on: it was damaged there"))),
+    };
     drop(bus);
-    if let Some(broker) = broker {
+    if let Some(broker) = broker
+        && matches!(read, Ok(None))
+    {
         broker.shutdown().await;
     }
-    read.context("the audit on the log cannot be read")?;
+    let unreadable = read.context("the audit on the log cannot be read")?;
     lines.sort_by_key(|(offset, _)| *offset);
-    Ok(lines)
+    Ok((lines, unreadable))
+}
+
+/// Comes back when nothing more is read, with the offset where that is.
+async fn stuck(next: &AtomicI64) -> i64 {
+    let mut before = -1;
+    loop {
+        let now = next.load(Ordering::Relaxed);
+        if now == before {
+            return now;
+        }
+        before = now;
+        tokio::time::sleep(PATIENCE).await;
+    }
 }
 
 async fn verify(context: &Invocation, home: &Home, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>, mut kept: Vec<Head>) -> Result<Ended> {
-    let (log, lake) = (logged(context, home).await?, landed(home).await?);
+    let ((log, unreadable), lake) = (logged(context, home).await?, landed(home).await?);
     let anchors = Anchors::of(home.dir("audit")).all()?;
     let anchored = anchors.len();
     // A head from behind the stretch says nothing about it.
@@ -152,7 +178,7 @@ async fn verify(context: &Invocation, home: &Home, from: Option<DateTime<Utc>>, 
     let mut checker = before.into_iter().fold(Checker::new(kept), Checker::begin_after);
     stretch.iter().for_each(|(_, line)| checker.take(line));
     let verdict = checker.finish();
-    wrong.splice(0..0, verdict.flaws.iter().map(ToString::to_string));
+    wrong.splice(0..0, verdict.flaws.iter().map(ToString::to_string).chain(unreadable));
     tell(context, &verdict, &wrong, json!({ "in_lake": lake.len(), "anchors": anchored }))
 }
 
@@ -216,7 +242,7 @@ fn tell(context: &Invocation, verdict: &Verdict, wrong: &[String], more: Value) 
 }
 
 async fn export(context: &Invocation, home: &Home, file: &Path, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Ended> {
-    let lines = logged(context, home).await?;
+    let (lines, unreadable) = logged(context, home).await?;
     let (before, stretch) = cut(&lines, from, to);
     let out = std::fs::File::create(file).with_context(|| format!("could not create {}", file.display()))?;
     let about = json!({
@@ -229,7 +255,7 @@ async fn export(context: &Invocation, home: &Home, file: &Path, from: Option<Dat
         bundle.add(line)?;
     }
     let verdict = bundle.end()?;
-    let wrong: Vec<String> = verdict.flaws.iter().map(ToString::to_string).collect();
+    let wrong: Vec<String> = verdict.flaws.iter().map(ToString::to_string).chain(unreadable).collect();
     tell(context, &verdict, &wrong, json!({ "file": file.display().to_string() }))
 }
 
