@@ -1,6 +1,5 @@
 //! Where something new goes: into the incident that explains it best, together with others into a new one, or nowhere yet.
 
-use chrono::TimeDelta;
 use graph::Graph;
 
 use super::tie::{Answer, Found, ask};
@@ -24,14 +23,13 @@ impl State {
             return;
         }
         // Everyday matters repeat without being one.
-        let everyday = new.everyday;
-        case.incident = None
-            .or_else(|| if everyday { None } else { self.join_loose(turn, &new) })
-            .or_else(|| if everyday { None } else { self.join_same_place(turn, case, &new) })
-            .or_else(|| {
-                let alone = case.urgency == 1 && case.scenario.is_some() && case.channel != MACHINE && new.event.is_some();
-                alone.then(|| self.open(turn, &new, "it is urgent, and nothing that goes on explains it", considered))
-            });
+        let together = match new.everyday {
+            true => None,
+            false => self.join_loose(turn, &new).or_else(|| self.join_same_place(turn, case, &new)),
+        };
+        let is_urgent = case.urgency == 1 && case.scenario.is_some() && new.event.is_some();
+        let alone = "it is urgent, and nothing that goes on explains it";
+        case.incident = together.or_else(|| is_urgent.then(|| self.open(turn, &new, alone, considered)));
         if case.incident.is_none() && new.event.is_some() && case.urgency < 4 {
             self.keep_loose(turn, new);
         }
@@ -352,7 +350,7 @@ impl State {
             let known = key.split_once('/').map_or("", |(_, event)| event);
             of_timeline(key, turn.timeline) && (known == event || related(turn.graph, known, event))
         });
-        let fresh = |old: &&Sighting| (new.at - old.at).abs() <= limits::INCIDENT_JOIN.max(TimeDelta::zero());
+        let fresh = |old: &&Sighting| (new.at - old.at).abs() <= limits::INCIDENT_JOIN;
         keys.flat_map(|(_, waiting)| waiting).filter(fresh)
     }
 }
