@@ -105,9 +105,11 @@ impl State {
             source: turn.source.cloned(),
         };
         let scenario = case.scenario.clone();
-        let told = case.clone();
+        let sign = self.sign_of_case(turn, &case);
         self.remember(turn, case);
-        self.hint_of_case(turn, &told);
+        if let Some(sign) = sign {
+            self.hint_of_case(turn, &sign);
+        }
         if let Some(scenario) = scenario.filter(|_| !intake.own && intake.channel != MACHINE) {
             self.count_report(turn, &scenario, report);
         }

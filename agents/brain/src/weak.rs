@@ -49,14 +49,15 @@ pub(crate) struct Hint {
 }
 
 impl State {
+    /// What a report is a sign of, where signs of its scenario may add up.
+    pub(crate) fn sign_of_case(&self, turn: &Turn<'_>, case: &Case) -> Option<Sighting> {
+        let scenario = case.scenario.as_deref().filter(|_| case.channel != MACHINE)?;
+        watches(turn, scenario).then(|| self.sighting_of_case(turn, case, ""))
+    }
+
     /// A report is a sign of its scenario.
-    pub(crate) fn hint_of_case(&mut self, turn: &mut Turn<'_>, case: &Case) {
-        let Some(scenario) = case.scenario.clone().filter(|_| case.channel != MACHINE) else { return };
-        if !watches(turn, &scenario) {
-            return;
-        }
-        let new = self.sighting_of_case(turn, case, "");
-        self.hint(turn, &scenario, &new, REPORTS, REPORT_PERMILLE);
+    pub(crate) fn hint_of_case(&mut self, turn: &mut Turn<'_>, sign: &Sighting) {
+        self.hint(turn, &sign.scenario, sign, REPORTS, REPORT_PERMILLE);
     }
 
     /// A mild reading or a trend is a sign of its scenario.
