@@ -24,6 +24,7 @@ use schemas::topics::OPERATIONS;
 use serde::{Deserialize, Serialize};
 
 use self::exercise::Exercise;
+use self::forecast::early_key;
 use crate::clock::believable;
 use crate::limits;
 use crate::notify::{Group, Silence};
@@ -141,9 +142,9 @@ impl State {
         match signal.signal {
             SignalKind::NoSignal => return self.station(turn, signal),
             SignalKind::Trend => {
-                self.trend(turn, signal);
-                let key = self.early_key(turn, signal);
-                return self.hint_of_signal(turn, signal, &key);
+                let forecast = early_key(turn, signal);
+                self.trend(turn, signal, &forecast);
+                return self.hint_of_signal(turn, signal, &forecast);
             }
             SignalKind::Threshold | SignalKind::Surge => {}
         }

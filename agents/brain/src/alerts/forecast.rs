@@ -15,6 +15,12 @@ fn expected_timer(id: &str) -> String {
     format!("alert/{id}/expected")
 }
 
+/// The key of the alert that a trend makes.
+pub(super) fn early_key(turn: &Turn<'_>, signal: &Signal) -> String {
+    let (originator, property) = identity(signal);
+    alert_key(turn.timeline, signal.status, &signal.scenario, &originator, &format!("{property}{FORECAST}"))
+}
+
 impl Alert {
     /// Whether it tells of what is expected and has not been measured.
     pub fn is_early(&self) -> bool {
@@ -23,15 +29,13 @@ impl Alert {
 }
 
 impl State {
-    /// A measured value moves towards a threshold, or does so no more.
-    pub(super) fn trend(&mut self, turn: &mut Turn<'_>, signal: &Signal) {
-        let (originator, measured) = identity(signal);
-        let hazard = format!("{measured}{FORECAST}");
-        let key = |hazard: &str| alert_key(turn.timeline, signal.status, &signal.scenario, &originator, hazard);
-        let (forecast, measured) = (key(&hazard), key(&measured));
+    /// A measured value moves towards a threshold, or does so no more; `forecast` is the key of its alert.
+    pub(super) fn trend(&mut self, turn: &mut Turn<'_>, signal: &Signal, forecast: &str) {
+        let (originator, property) = identity(signal);
+        let measured = alert_key(turn.timeline, signal.status, &signal.scenario, &originator, &property);
         match signal.state {
-            SignalState::Cleared => return self.begin_clearing(turn, &forecast, evidence_of(turn, signal)),
-            SignalState::Unknown => return self.unknown(turn, &forecast, evidence_of(turn, signal), &format!("{} was not measured", signal.rule)),
+            SignalState::Cleared => return self.begin_clearing(turn, forecast, evidence_of(turn, signal)),
+            SignalState::Unknown => return self.unknown(turn, forecast, evidence_of(turn, signal), &format!("{} was not measured", signal.rule)),
             SignalState::Raised => {}
         }
         let Some(expected) = signal.expected.map(believable).filter(|expected| *expected > turn.at) else {
@@ -43,7 +47,7 @@ impl State {
         if there {
             return;
         }
-        let mut finding = finding(turn, signal, originator, hazard);
+        let mut finding = finding(turn, signal, originator, format!("{property}{FORECAST}"));
         let minutes = (expected - turn.at).num_minutes().max(1);
         finding.headline = Headline {
             zh: format!("预计约{minutes}分钟后：{}", finding.headline.zh),
@@ -52,7 +56,7 @@ impl State {
         finding.reason = format!("{}, which goes on so; expected in {minutes} min", finding.reason);
         finding.onset = expected;
         mark(&mut finding);
-        let known = self.active.get(&forecast).and_then(|id| self.alerts.get(id)).map(|alert| (alert.id.clone(), alert.onset, alert.level));
+        let known = self.active.get(forecast).and_then(|id| self.alerts.get(id)).map(|alert| (alert.id.clone(), alert.onset, alert.level));
         if let Some((id, onset, level)) = known {
             let moved = (onset - expected).abs() > limits::FORECAST_MOVED;
             let alert = self.alerts.get_mut(&id).expect("just found");
@@ -67,15 +71,9 @@ impl State {
             return;
         }
         self.raise(turn, finding);
-        if let Some(id) = self.active.get(&forecast).cloned() {
+        if let Some(id) = self.active.get(forecast).cloned() {
             self.wake_at(turn, expected_timer(&id), expected + limits::FORECAST_GRACE);
         }
-    }
-
-    /// The key of the forecast that a trend makes.
-    pub(super) fn early_key(&self, turn: &Turn<'_>, signal: &Signal) -> String {
-        let (originator, measured) = identity(signal);
-        alert_key(turn.timeline, signal.status, &signal.scenario, &originator, &format!("{measured}{FORECAST}"))
     }
 
     /// Something was measured to be there: the forecast of it has come true, and so has the early alert that signs added
