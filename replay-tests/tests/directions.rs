@@ -9,11 +9,17 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Our crates, and which of our crates each may use.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("schemas", &[]),
     ("graph", &["schemas"]),
     ("brain", &["schemas", "graph"]),
     ("rehearsal", &["schemas", "graph", "brain"]),
+    ("text", &["schemas", "graph"]),
+    ("learn", &["schemas", "text"]),
+    ("hotspots", &["text"]),
+    ("detect", &[]),
+    ("forecast", &[]),
+    ("offline", &["schemas", "graph", "text", "learn", "hotspots", "detect", "forecast"]),
     ("lakehouse", &["schemas"]),
     ("pipelines", &["schemas", "lakehouse", "udf-host"]),
     ("udf-host", &[]),
@@ -21,7 +27,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("broker", &[]),
     ("gateway", &["schemas", "bus"]),
     ("webhooks", &["schemas"]),
-    ("citybrain", &["schemas", "graph", "brain", "rehearsal", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
+    ("citybrain", &["schemas", "graph", "brain", "rehearsal", "text", "learn", "hotspots", "detect", "forecast", "offline", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
     ("replay-tests", &["schemas", "graph", "brain"]),
 ];
 
@@ -29,11 +35,17 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 const TESTS_MAY_USE: [(&str, &[&str]); 3] = [("bus", &["broker"]), ("gateway", &["broker"]), ("pipelines", &["graph"])];
 
 /// What a crate must not pull in, even through others.
-const MUST_NOT_PULL_IN: [(&str, &[&str]); 9] = [
+const MUST_NOT_PULL_IN: [(&str, &[&str]); 15] = [
     ("schemas", PURE),
     ("graph", PURE),
     ("brain", PURE),
     ("rehearsal", PURE),
+    ("text", PURE),
+    ("learn", PURE),
+    ("hotspots", PURE),
+    ("detect", PURE),
+    ("forecast", PURE),
+    ("offline", &["rdkafka", "rdkafka-sys", "axum", "datafusion", "deltalake", "llama-cpp-2"]),
     ("replay-tests", PURE),
     ("lakehouse", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),
     ("pipelines", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),

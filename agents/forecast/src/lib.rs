@@ -1,0 +1,3 @@
+//! Forecasts with intervals: volumes by day and hour, levels by minute, and how earlier forecasts came true.
+//!
+//! Values in, forecasts out. Knows nothing of files, clocks or Kafka.

@@ -1,0 +1,3 @@
+//! What a message says: its language, its matter, how urgent it is, where and when it happened, and what must not be shown.
+//!
+//! Text in, values with character offsets out. Knows nothing of files, clocks, models' training or Kafka.
