@@ -206,7 +206,7 @@ fn grant(brain: &Brain, wish: &Wish, time: Option<DateTime<Utc>>) -> JournalReco
     };
     let source = event.then(|| Position::new("raw", 0, seq as i64));
     let event = event.then(|| EventRef { source: format!("source{}", seq % 2), id: seq.to_string(), time });
-    JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source, event, body }
+    JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source, event, body, understood: None }
 }
 
 /// The cases and alerts as the effects tell of them: the fold that everybody outside can do.
@@ -346,6 +346,7 @@ fn missing_data_never_clears() {
             source: None,
             event: Some(EventRef { source: "jobs".to_owned(), id: index.to_string(), time: Some(time) }),
             body: Body::from_event("io.citybrain.city.signal.v1", None, text.as_bytes()),
+            understood: None,
         };
         brain.apply(&record, &mut effects);
     }
@@ -366,7 +367,7 @@ fn the_graph_is_the_fold_of_what_was_told() {
     for (seq, changes) in [first.to_vec(), rest.to_vec(), refused, vec!["no change".to_owned()], vec![r#"{"remove":"asset/first-bridge"}"#.to_owned()]].into_iter().enumerate() {
         let body = Body::GraphChanged(GraphChanged { actor: "王工".to_owned(), reason: "because".to_owned(), changes });
         let mut effects = Vec::new();
-        brain.apply(&JournalRecord { seq: seq as u64, log_time: DateTime::UNIX_EPOCH, source: None, event: None, body }, &mut effects);
+        brain.apply(&JournalRecord { seq: seq as u64, log_time: DateTime::UNIX_EPOCH, source: None, event: None, body, understood: None }, &mut effects);
         let refusals = effects.iter().filter(|effect| matches!(effect, Effect::Decision(it) if it.kind == "refused" && it.outcome == "not changed"));
         counted.push((refusals.count(), effects.len()));
         told.extend(effects.into_iter().filter_map(|effect| if let Effect::Graph(it) = effect { Some(it) } else { None }));
@@ -390,7 +391,7 @@ fn a_broken_clock_takes_nobody_with_it() {
         let event = EventRef { source: "orders".to_owned(), id: n.to_string(), time };
         let log_time = "2031-01-01T00:00:00Z".parse().unwrap();
         let body = Body::WorkOrder(WorkOrder::Created(order));
-        brain.apply(&JournalRecord { seq: n as u64, log_time, source: None, event: Some(event), body }, &mut Vec::new());
+        brain.apply(&JournalRecord { seq: n as u64, log_time, source: None, event: Some(event), body, understood: None }, &mut Vec::new());
     }
     assert_eq!(brain.now(), Some(now));
     assert_eq!(brain.cases().map(|case| case.opened).collect::<Vec<_>>(), [now, now]);
@@ -412,6 +413,7 @@ fn old_years_do_not_disturb_today() {
             district: Some(format!("d{}", n % 4)),
             ..WorkOrderCreated::default()
         })),
+        understood: None,
     };
     let mut brain = Brain::new(GRAPH.clone(), Config::default());
     let mut raised = Vec::new();
@@ -459,7 +461,7 @@ fn a_surge_rises_with_the_first_wave_and_worsens_with_the_second() {
         };
         let mut effects = Vec::new();
         let mut apply = |brain: &mut Brain, source, event, body| {
-            let record = JournalRecord { seq: brain.next_seq(), log_time: day("2026-01-01T00:00:00Z"), source, event, body };
+            let record = JournalRecord { seq: brain.next_seq(), log_time: day("2026-01-01T00:00:00Z"), source, event, body, understood: None };
             brain.apply(&record, &mut effects);
         };
         while let Some((due, timer)) = brain.next_timer().filter(|(due, _)| *due <= time) {
@@ -492,7 +494,7 @@ fn staff_entries_raise_nothing() {
         };
         let time = DateTime::from_timestamp(1_435_000_000 + n * 5, 0).unwrap();
         let event = EventRef { source: "crews".to_owned(), id: n.to_string(), time: Some(time) };
-        let record = JournalRecord { seq: n as u64, log_time: time, source: None, event: Some(event), body: Body::WorkOrder(WorkOrder::Created(order)) };
+        let record = JournalRecord { seq: n as u64, log_time: time, source: None, event: Some(event), body: Body::WorkOrder(WorkOrder::Created(order)), understood: None };
         brain.apply(&record, &mut Vec::new());
     }
     assert_eq!((brain.cases().count(), brain.alerts().count()), (500, 0));

@@ -44,7 +44,7 @@ impl City {
         let seq = self.brain.next_seq();
         let source = event.is_some().then(|| Position::new("raw", 0, seq as i64));
         let mut effects = Vec::new();
-        self.brain.apply(&JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source, event, body }, &mut effects);
+        self.brain.apply(&JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source, event, body, understood: None }, &mut effects);
         self.told.extend(effects.iter().cloned());
         effects
     }
