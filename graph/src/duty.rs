@@ -52,8 +52,6 @@ pub struct Owed {
     pub alternatives: Vec<String>,
     /// Step by step from the category to the unit and up.
     pub path: Vec<String>,
-    /// Whether nobody's duty holds here, so that it falls to the default unit.
-    pub last_resort: bool,
 }
 
 /// Narrower is smaller: how many places lie between here and the duty's, whether it holds all day, all year, and the level.
@@ -93,7 +91,7 @@ impl Graph {
                 alternatives.push(other.id.clone());
             }
         }
-        Owed { unit, superiors, alternatives, path, last_resort: owing.is_empty() }
+        Owed { unit, superiors, alternatives, path }
     }
 
     /// The place, the places around it, and last none, which is everywhere.

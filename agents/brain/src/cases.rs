@@ -145,7 +145,7 @@ impl State {
             confidence_permille: intake.sorted.confidence_permille,
             ..turn.decision("triage", &id, "rules", &format!("{} to {}", intake.sorted.category, owed.unit), why(intake, owed, &due_said))
         };
-        opinion::tell(&mut triage, intake, assigned);
+        opinion::tell(turn.graph, &mut triage, intake, assigned);
         turn.effects.push(Effect::Decision(triage));
         let topics = turn.graph.categories_in(intake.text).into_keys().take(limits::TOPICS_MAX).map(str::to_owned).collect();
         let mut spot = intake.address.map(Spot::of_address).unwrap_or_default();

@@ -47,19 +47,20 @@ pub(crate) struct Assigned {
     pub(crate) ruled: Option<String>,
 }
 
-/// Whose a report is: whose duty the graph says it is, and where it knows nobody, whom an accepted opinion names.
+/// Whose a report is: whose duty the graph says it is; where only the unit of last resort is left, whom an accepted opinion
+/// names.
 pub(crate) fn assigned(turn: &Turn<'_>, owed: Owed, understood: Option<&Understood>) -> Assigned {
-    let opinion = understood.filter(|_| owed.last_resort).and_then(|understood| understood.sure(Task::Unit));
+    let opinion = understood.filter(|_| is_last_resort(turn.graph, &owed)).and_then(|understood| understood.sure(Task::Unit));
     let named = opinion.and_then(|opinion| Some((opinion, turn.graph.unit(&opinion.label)?)));
     let Some((opinion, unit)) = named.filter(|(_, unit)| unit.valid.holds(turn.at.date_naive())) else {
         return Assigned { owed, ruled: None };
     };
     let superiors = turn.graph.superiors(&unit.id);
-    // The category, that nobody owes it here, and who says otherwise.
+    // The category, whose it is by the graph, and who says otherwise.
     let mut path: Vec<String> = owed.path.into_iter().take(2).chain([says(opinion)]).collect();
     path.extend(superiors.iter().map(|superior| format!("reports to {superior}")));
     let alternatives = vec![owed.unit.clone()];
-    Assigned { owed: Owed { unit: unit.id.clone(), superiors, alternatives, path, last_resort: false }, ruled: Some(owed.unit) }
+    Assigned { owed: Owed { unit: unit.id.clone(), superiors, alternatives, path }, ruled: Some(owed.unit) }
 }
 
 /// Where the words of a report mean danger to life: the graph's, and else what the reader found. It only ever adds danger.
@@ -72,7 +73,7 @@ pub(crate) fn danger(graph: &Graph, text: &str, understood: Option<&Understood>)
 }
 
 /// Adds to a triage what was understood, so that it can be compared with what was decided and with what people say later.
-pub(crate) fn tell(triage: &mut Decision, intake: &Intake<'_>, assigned: &Assigned) {
+pub(crate) fn tell(graph: &Graph, triage: &mut Decision, intake: &Intake<'_>, assigned: &Assigned) {
     let Some(understood) = intake.understood else { return };
     let opinions: Vec<Opinion> = understood.opinions.iter().take(limits::OPINIONS_MAX).cloned().collect();
     let decided = |task: &Task| match task {
@@ -86,7 +87,7 @@ pub(crate) fn tell(triage: &mut Decision, intake: &Intake<'_>, assigned: &Assign
         triage.models = models.iter().map(|opinion| format!("{}@{}", opinion.model, opinion.digest)).collect();
     }
     if opinions.iter().any(|opinion| opinion.role == Role::Active) {
-        triage.candidates = candidates(&opinions, intake, assigned);
+        triage.candidates = candidates(graph, &opinions, intake, assigned);
     }
     triage.opinions = opinions;
     triage.words = understood.words.iter().take(limits::WORDS_MAX).map(|word| quote(word)).collect();
@@ -95,11 +96,11 @@ pub(crate) fn tell(triage: &mut Decision, intake: &Intake<'_>, assigned: &Assign
 }
 
 /// What could have been decided: by the rules, then by the active models, the likeliest first.
-fn candidates(opinions: &[Opinion], intake: &Intake<'_>, assigned: &Assigned) -> Vec<Candidate> {
+fn candidates(graph: &Graph, opinions: &[Opinion], intake: &Intake<'_>, assigned: &Assigned) -> Vec<Candidate> {
     let category = intake.ruled.as_ref().unwrap_or(&intake.sorted);
     let (unit, permille) = match &assigned.ruled {
         Some(last_resort) => (last_resort, 0),
-        None => (&assigned.owed.unit, if assigned.owed.last_resort { 0 } else { 1000 }),
+        None => (&assigned.owed.unit, if is_last_resort(graph, &assigned.owed) { 0 } else { 1000 }),
     };
     let rules = |task, label: &str, permille| Candidate { task, label: label.to_owned(), permille, by: RULES.to_owned() };
     let mut all = Vec::new();
@@ -114,6 +115,11 @@ fn candidates(opinions: &[Opinion], intake: &Intake<'_>, assigned: &Assigned) ->
         }
     }
     all
+}
+
+/// Whether a matter falls to the unit that owes what nobody else does.
+fn is_last_resort(graph: &Graph, owed: &Owed) -> bool {
+    graph.city().is_some_and(|city| city.default_unit == owed.unit)
 }
 
 fn says(opinion: &Opinion) -> String {
