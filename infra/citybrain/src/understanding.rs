@@ -126,7 +126,7 @@ impl Understanding {
             return None;
         }
         let body = Body::from_event(event_type, None, data.as_bytes());
-        let message = message_of(&body, time_us.map(|us| us + self.utc_offset.num_microseconds().unwrap_or(0)))?;
+        let message = message_of(&body, time_us.map(|us| us.saturating_add(self.utc_offset.num_microseconds().unwrap_or(0))))?;
         match catch_unwind(AssertUnwindSafe(|| self.ask(&message))) {
             Ok(understood) => Some(understood),
             Err(_) => {
