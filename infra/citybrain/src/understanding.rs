@@ -150,7 +150,7 @@ impl Understanding {
             let fields = fields(&asked.columns, message);
             let input = Input { texts: &texts, fields: &fields, time_us: message.time_us.filter(|_| asked.columns.time.is_some()) };
             let prediction = asked.model.predict(&input, &mut self.scratch);
-            lock(&self.figures).observe(&asked.digest, asked.role, asked.model.card(), &input, &prediction);
+            lock(&self.figures).observe(&asked.name, &asked.digest, asked.model.card(), &input, &prediction);
             understood.opinions.extend(opinion(asked, &prediction));
         }
         lock(&self.figures).compare(&understood.opinions);
