@@ -52,6 +52,7 @@ mod status;
 mod things;
 mod topics;
 mod types_dir;
+mod understanding;
 mod view;
 mod why;
 
