@@ -52,7 +52,7 @@ impl FromStr for AsOf {
     }
 }
 
-/// A view of the lake: what it is called, the tables it needs, its query.
+/// A view of the lake: what it is called, the tables it needs (of `silver`, unless they say otherwise), its query.
 struct View {
     schema: &'static str,
     name: &'static str,
@@ -79,12 +79,47 @@ const VIEWS: &[View] = &[
         needs: &["incident_transition"],
         query: "SELECT * EXCEPT (nth) FROM (SELECT *, row_number() OVER (PARTITION BY incident ORDER BY id DESC, \"offset\") AS nth FROM silver.incident_transition) WHERE nth = 1",
     },
+    // What people corrected and confirmed by commands, and nothing else: a step of a case whose record in the journal is a
+    // command that came through the doors. The text is that of the record that opened the case, which its name tells.
+    View {
+        schema: "gold",
+        name: "label",
+        needs: &["case_transition", "bronze.city_journal"],
+        query: r#"
+WITH command AS (
+    SELECT "offset" AS seq, json_get_str(data, '/body/command/action') AS action
+    FROM bronze.city_journal
+    WHERE data LIKE '{"seq":%,"log_time":"%","event":{"source":"citybrain/commands","id":"%"},"body":{"command":{%'
+), step AS (
+    SELECT it.id, it."case", it.change, it."to", it.category, it.unit, it.actor, it.at, command.action
+    FROM silver.case_transition it JOIN command ON CAST(split_part(it.id, '-', 1) AS BIGINT) = command.seq
+), label AS (
+    SELECT id, "case", 'category' AS task, category AS label, 'corrected' AS how, actor, at FROM step
+    WHERE action = 'recategorise' AND change = 'recategorised'
+    UNION ALL
+    SELECT id, "case", 'unit' AS task, unit AS label, CASE WHEN action IN ('assign', 'transfer') THEN 'corrected' ELSE 'confirmed' END AS how, actor, at FROM step
+    WHERE change = 'moved' AND unit IS NOT NULL
+        AND ((action IN ('assign', 'transfer') AND "to" = 'assigned') OR (action IN ('approve', 'dispatch') AND "to" = 'processing'))
+), latest AS (
+    SELECT *, row_number() OVER (PARTITION BY "case", task ORDER BY id DESC) AS nth FROM label
+), said AS (
+    SELECT latest."case", latest.task, latest.label, latest.how, latest.actor AS who, latest.at,
+        coalesce(json_get_str(opened.data, '/body/hotline/text'), json_get_str(opened.data, '/body/work_order/created/description')) AS text
+    FROM latest JOIN bronze.city_journal opened ON opened."offset" = CAST(substr(latest."case", 6) AS BIGINT)
+    WHERE latest.nth = 1
+)
+SELECT text, task, label, how, who, at, "case" FROM said WHERE text IS NOT NULL AND text <> ''"#,
+    },
     View { schema: "ops", name: "dlq", needs: &["dlq"], query: "SELECT * FROM silver.dlq" },
 ];
 
 impl View {
     fn is_there(&self, lake: &Lake) -> bool {
-        self.needs.iter().all(|table| lake.exists(&TableName::new("silver", *table)))
+        let needed = |table: &&str| {
+            let (schema, table) = table.split_once('.').unwrap_or(("silver", table));
+            lake.exists(&TableName::new(schema, table))
+        };
+        self.needs.iter().all(needed)
     }
 }
 

@@ -109,7 +109,7 @@ impl Recorder {
             let before = self.records.iter().filter(|record| record.source.as_ref().is_some_and(|source| source.topic == topic));
             Position { topic: topic.to_owned(), partition: 0, offset: before.count() as i64 }
         });
-        let record = JournalRecord { seq: self.records.len() as u64, log_time: self.log_time, source, event, body };
+        let record = JournalRecord { seq: self.records.len() as u64, log_time: self.log_time, source, event, body, understood: None };
         self.brain.apply(&record, &mut Vec::new());
         self.records.push(record);
     }

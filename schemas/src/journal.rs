@@ -14,6 +14,7 @@ use crate::case::VoidGround;
 use crate::matcher::Matcher;
 use crate::position::Position;
 use crate::signal::{MicroDeg, Signal};
+use crate::understood::Understood;
 
 /// One record of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct JournalRecord {
     pub event: Option<EventRef>,
     /// What it says.
     pub body: Body,
+    /// What was understood of its text, when somebody was asked. Beside the body, so that nobody who sends one can forge it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub understood: Option<Understood>,
 }
 
 /// The CloudEvent behind a record.
@@ -487,8 +491,8 @@ impl JournalRecord {
     /// The canonical bytes of what decisions rest on: the stored line without `log_time`. This is what the digest chain
     /// holds, so that a run that was stopped and started again ends with the digests of one that was left alone.
     pub fn decided_json(&self) -> String {
-        let JournalRecord { seq, log_time: _, source, event, body } = self;
-        let decided = Decided { seq: *seq, source: source.as_ref(), event: event.as_ref(), body };
+        let JournalRecord { seq, log_time: _, source, event, body, understood } = self;
+        let decided = Decided { seq: *seq, source: source.as_ref(), event: event.as_ref(), body, understood: understood.as_ref() };
         serde_json::to_string(&decided).expect("a record has only text, integers and finite angles")
     }
 
@@ -516,6 +520,8 @@ struct Decided<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<&'a EventRef>,
     body: &'a Body,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    understood: Option<&'a Understood>,
 }
 
 #[cfg(test)]
@@ -531,6 +537,19 @@ mod tests {
             assert_eq!(record.to_json(), line);
             assert_eq!(record.decided_json(), line.replace(r#""log_time":"2026-01-05T08:00:02Z","#, ""));
         }
+    }
+
+    #[test]
+    fn what_was_understood_is_decided_on_and_nobody_who_sends_a_message_can_say_it() {
+        let understood = r#""understood":{"chars":4,"risk_to_life":true,"words":["被困"]}"#;
+        let line = format!(r#"{{"seq":7,"log_time":"2026-01-05T08:00:02Z","body":{{"hotline":{{"message_id":"m","text":"有人被困"}}}},{understood}}}"#);
+        let record = JournalRecord::from_json(&line).expect("a stored line");
+        assert!(record.understood.as_ref().is_some_and(|understood| understood.risk_to_life));
+        assert_eq!((record.to_json(), record.decided_json().contains(understood)), (line, true));
+        let forged = format!(r#"{{"message_id":"m","text":"路灯不亮",{understood}}}"#);
+        let body = Body::from_event("io.citybrain.hotline.message.v1", None, forged.as_bytes());
+        let honest = Body::Hotline(HotlineMessage { message_id: "m".into(), text: "路灯不亮".into(), ..HotlineMessage::default() });
+        assert_eq!(body, honest);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! 4. [`Event::to_kafka`] makes the record. From then on the event has a [`Position`], the end of every "why", and
 //!    [`EventRef`] reads it from there without copying, a million times a second.
 //! 5. What the city decides about it is in [`signal`], [`case`] and [`alert`], who is told of it in [`notification`];
-//!    [`journal`] is the one ordered input of the brain. Their ids are made from positions: [`id`]. The topics they go to: [`topics`].
+//!    [`journal`] is the one ordered input of the brain, with what was [`understood`] of each message. Their ids are made from positions: [`id`]. The topics they go to: [`topics`].
 //! 6. Who did what is in the [`audit`], a chain of entries that nobody can alter unseen.
 //! 7. A warning leaves as [`cap`], CAP 1.2, which writes nothing invalid.
 //!
@@ -49,6 +49,7 @@ pub mod registry;
 pub mod signal;
 pub mod time;
 pub mod topics;
+pub mod understood;
 
 pub use event::{Event, EventError, EventRef, KafkaRecord, check_time};
 pub use position::Position;

@@ -35,6 +35,7 @@ fn main() {
                     source: None,
                     event: None,
                     body: Body::TimerFired(TimerFired { timer: timer.clone(), due: *due }),
+                    understood: None,
                 },
                 None => {
                     record.seq = seq;
@@ -108,6 +109,7 @@ fn made_up(count: u64) -> impl Iterator<Item = JournalRecord> {
             source: Some(Position::new("raw.workorder", (index % 4) as i32, (index / 4) as i64)),
             event: Some(EventRef { source: "urn:citybrain:source:made-up".to_owned(), id: index.to_string(), time: Some(time) }),
             body: Body::WorkOrder(WorkOrder::Created(order)),
+            understood: None,
         }
     })
 }

@@ -2,12 +2,13 @@
 //!
 //! Here: how a case begins, goes one legal step further, and leaves. `facts` says what other systems' facts do to it,
 //! `deadline` its clock, `merge` and `place` which reports are one matter, `machine` the cases of stations, `quality` what
-//! makes a problem order, `orders` what people may command, `tell` how it is all said.
+//! makes a problem order, `opinion` what models may say, `orders` what people may command, `tell` how it is all said.
 
 mod deadline;
 mod facts;
 mod machine;
 mod merge;
+pub(crate) mod opinion;
 mod orders;
 mod place;
 mod quality;
@@ -20,9 +21,11 @@ use graph::{Here, Owed, Sorted, When};
 use schemas::alert::Point;
 use schemas::case::{CaseChange, CaseState};
 use schemas::signal::MicroDeg;
+use schemas::understood::Understood;
 
 use crate::effect::{Decision, Effect};
 use crate::limits;
+use self::opinion::Assigned;
 use crate::state::{Case, Handling, Leaving, Report, State, Turn};
 
 pub(crate) use machine::machine_key;
@@ -46,12 +49,17 @@ pub(crate) struct Intake<'a> {
     pub(crate) sorted: Sorted,
     /// Why it is of this category.
     pub(crate) found: String,
+    /// What the rules said, where a model's opinion was taken instead.
+    pub(crate) ruled: Option<Sorted>,
+    /// What was understood of its text.
+    pub(crate) understood: Option<&'a Understood>,
     /// Whether somebody chose a type from a list, whether or not it is one of ours.
     pub(crate) typed: bool,
     /// Whether the category is that type.
     pub(crate) chosen: bool,
     /// What was said, if anything was.
     pub(crate) text: &'a str,
+    /// The words that mean danger to life.
     pub(crate) risk_word: Option<String>,
     /// The urgency, where it is not the category's.
     pub(crate) urgency: Option<u8>,
@@ -84,7 +92,8 @@ impl State {
             return;
         }
         let owed = self.owes(turn, &intake.sorted.category, intake.district, intake.lat.zip(intake.lon));
-        let (mut case, due, working) = self.begin(turn, &intake, &owed);
+        let assigned = opinion::assigned(turn, owed, intake.understood);
+        let (mut case, due, working) = self.begin(turn, &intake, &assigned);
         self.join_case(turn, &mut case, intake.text);
         emit(turn, &case, None, &Said::rules(CaseChange::Opened, "reported"));
         self.judge_report(turn, &intake, &case);
@@ -94,7 +103,7 @@ impl State {
                 self.set_deadline(turn, &mut case, due, working);
                 self.merge(turn, turn.seq, &mut case, CaseState::Assigned, same.seq, RULES, &same.reason);
             }
-            None => self.take_up(turn, &mut case, owed, (due, working), &intake),
+            None => self.take_up(turn, &mut case, assigned, (due, working), &intake),
         }
         self.counts.cases += 1;
         let report = Report {
@@ -116,7 +125,7 @@ impl State {
     }
 
     /// The triage, and the case that it makes, with the deadline that it will have and whether that is working time.
-    fn begin(&mut self, turn: &mut Turn<'_>, intake: &Intake<'_>, owed: &Owed) -> (Case, DateTime<Utc>, bool) {
+    fn begin(&mut self, turn: &mut Turn<'_>, intake: &Intake<'_>, assigned: &Assigned) -> (Case, DateTime<Utc>, bool) {
         let category = turn.graph.category(&intake.sorted.category);
         let scenario = turn.graph.scenario_of_category(&intake.sorted.category).map(str::to_owned);
         let risk_to_life = intake.risk_word.is_some();
@@ -127,7 +136,8 @@ impl State {
             due_said = format!("due {}, as its source says", self.local(theirs));
         }
         let id = case_id(turn.seq);
-        let triage = Decision {
+        let owed = &assigned.owed;
+        let mut triage = Decision {
             category: Some(intake.sorted.category.clone()),
             unit: Some(owed.unit.clone()),
             urgency: Some(urgency),
@@ -135,6 +145,7 @@ impl State {
             confidence_permille: intake.sorted.confidence_permille,
             ..turn.decision("triage", &id, "rules", &format!("{} to {}", intake.sorted.category, owed.unit), why(intake, owed, &due_said))
         };
+        opinion::tell(turn.graph, &mut triage, intake, assigned);
         turn.effects.push(Effect::Decision(triage));
         let topics = turn.graph.categories_in(intake.text).into_keys().take(limits::TOPICS_MAX).map(str::to_owned).collect();
         let mut spot = intake.address.map(Spot::of_address).unwrap_or_default();
@@ -208,14 +219,18 @@ impl State {
     }
 
     /// Accepts a new case and gives it to its unit, with its deadline.
-    fn take_up(&mut self, turn: &mut Turn<'_>, case: &mut Case, owed: Owed, (due, working): (DateTime<Utc>, bool), intake: &Intake<'_>) {
+    fn take_up(&mut self, turn: &mut Turn<'_>, case: &mut Case, assigned: Assigned, (due, working): (DateTime<Utc>, bool), intake: &Intake<'_>) {
         self.set_deadline(turn, case, due, working);
-        self.step(turn, case, CaseState::Accepted, &Said::by(RULES, "sorted by rules"));
+        let sorted = if intake.ruled.is_some() { "sorted by a model" } else { "sorted by rules" };
+        self.step(turn, case, CaseState::Accepted, &Said::by(RULES, sorted));
+        let Assigned { owed, ruled } = assigned;
+        // Why it is this unit: a duty of the graph, or what a model says where there is none.
+        let step = if ruled.is_some() { 2 } else { 1 };
         case.unit = Some(owed.unit);
         // A station's alert proposes its dispatch itself.
         let urgent = case.urgency == 1 && intake.channel != MACHINE;
         case.proposed_unit = case.unit.clone().filter(|_| urgent);
-        let reason = owed.path.get(1).map_or("the duty graph", String::as_str);
+        let reason = owed.path.get(step).map_or("the duty graph", String::as_str);
         self.step(turn, case, CaseState::Assigned, &Said::by(RULES, reason));
         self.start_clock(turn, case);
         if urgent {

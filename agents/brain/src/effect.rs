@@ -10,6 +10,7 @@ use schemas::journal::JournalRecord;
 use schemas::notification::Notification;
 use schemas::position::Position;
 use schemas::topics;
+use schemas::understood::{Opinion, Task};
 use serde::{Deserialize, Serialize};
 
 /// Something that the brain wants done.
@@ -95,6 +96,24 @@ pub struct Decision {
     /// Whether somebody's life is at risk, for a triage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk_to_life: Option<bool>,
+    /// What the citizen wants, as a reader understood it, for a triage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<String>,
+    /// The words that made it urgent or a risk to life, as a reader found them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<String>,
+    /// Whether the text tries to give orders to a machine; then no model decides about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub injection: Option<bool>,
+    /// The models whose opinions decided, as `name@digest`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// What could have been decided, by rules and by the active models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
+    /// What every model that was asked thinks, shadows included: to compare them. Shadows decide nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opinions: Vec<Opinion>,
     /// How sure, in thousandths.
     pub confidence_permille: u32,
     /// Why, step by step.
@@ -105,6 +124,19 @@ pub struct Decision {
     pub at: DateTime<Utc>,
     /// The records that it rests on.
     pub evidence: Vec<Position>,
+}
+
+/// Something that a triage could have decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Category or unit.
+    pub task: Task,
+    /// Which one.
+    pub label: String,
+    /// How sure of it its source is, in thousandths; for a unit by the graph 1000, and 0 for the one of last resort.
+    pub permille: u32,
+    /// Whose it is: `rules`, or the model's name.
+    pub by: String,
 }
 
 /// The graph was changed in one element. The changes of a record are those that made its version of the one before.

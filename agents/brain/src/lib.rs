@@ -33,12 +33,13 @@ use serde::{Deserialize, Serialize};
 pub use alerts::exercise::Exercise;
 pub use alerts::warning::PublicWarning;
 pub use chain::Chain;
-pub use effect::{Considered, Decision, Dispatch, Effect, Expected, GraphChange, IncidentChange, Relation, SOURCE, WakeAt, effect_event, effects_bytes};
+pub use effect::{Candidate, Considered, Decision, Dispatch, Effect, Expected, GraphChange, IncidentChange, Relation, SOURCE, WakeAt, effect_event, effects_bytes};
 pub use notify::{Group, Silence};
 pub use incidents::{Incident, Node, Spread, Tie};
 pub use state::{Alert, Case, Counts};
 
 use cases::Intake;
+use cases::opinion::{Taken, danger, taken};
 use clock::{Clocks, believable};
 use state::{State, Timer, Turn, Wake, quote};
 
@@ -406,29 +407,24 @@ fn remembered(memo: &mut BTreeMap<String, Option<Sorted>>, graph: &Graph, reques
     sorted
 }
 
-/// How a category was found in words.
-fn found(sorted: &Sorted) -> String {
-    match &sorted.word {
-        Some(word) => format!("`{word}` means {}", sorted.category),
-        None => "no word of any category was found".to_owned(),
-    }
-}
-
-fn take_in<'a>(graph: &Graph, record: &JournalRecord, order: &'a WorkOrderCreated, sorted: Option<Sorted>) -> Intake<'a> {
+fn take_in<'a>(graph: &Graph, record: &'a JournalRecord, order: &'a WorkOrderCreated, sorted: Option<Sorted>) -> Intake<'a> {
     let text = order.description.as_deref().unwrap_or_default();
     let chosen = sorted.is_some();
-    let sorted = sorted.unwrap_or_else(|| graph.sort_text(text));
+    let understood = record.understood.as_ref();
+    let Taken { sorted, found, ruled } = taken(graph, sorted.unwrap_or_else(|| graph.sort_text(text)), chosen, understood);
     Intake {
         key: key(record, &order.request_id),
         request: &order.request_id,
         channel: "work_order",
         own: order.channel.as_deref().is_some_and(|channel| graph.is_own_channel(channel)),
-        found: found(&sorted),
         sorted,
+        found,
+        ruled,
+        understood,
         typed: order.category.is_some(),
         chosen,
         text,
-        risk_word: if text.is_empty() { None } else { graph.risk_word(text).map(str::to_owned) },
+        risk_word: danger(graph, text, understood),
         urgency: None,
         district: order.district.as_deref(),
         address: order.address.as_deref(),
@@ -440,21 +436,24 @@ fn take_in<'a>(graph: &Graph, record: &JournalRecord, order: &'a WorkOrderCreate
     }
 }
 
-fn hear<'a>(graph: &Graph, record: &JournalRecord, message: &'a HotlineMessage) -> Intake<'a> {
+fn hear<'a>(graph: &Graph, record: &'a JournalRecord, message: &'a HotlineMessage) -> Intake<'a> {
     let chosen = message.category.as_deref().and_then(|category| graph.sort_request_type(category));
     let is_chosen = chosen.is_some();
-    let sorted = chosen.unwrap_or_else(|| graph.sort_text(&message.text));
+    let understood = record.understood.as_ref();
+    let Taken { sorted, found, ruled } = taken(graph, chosen.unwrap_or_else(|| graph.sort_text(&message.text)), is_chosen, understood);
     Intake {
         key: key(record, &message.message_id),
         request: &message.message_id,
         channel: "hotline",
         own: message.channel.as_deref().is_some_and(|channel| graph.is_own_channel(channel)),
-        found: found(&sorted),
         sorted,
+        found,
+        ruled,
+        understood,
         typed: message.category.is_some(),
         chosen: is_chosen,
         text: &message.text,
-        risk_word: graph.risk_word(&message.text).map(str::to_owned),
+        risk_word: danger(graph, &message.text, understood),
         urgency: None,
         district: message.district.as_deref(),
         address: message.address.as_deref(),

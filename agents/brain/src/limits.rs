@@ -193,5 +193,15 @@ pub(crate) const MEMO_MAX: usize = 4096;
 /// Deadlines beyond this are somebody's mistake.
 pub(crate) const DEADLINE_MAX: TimeDelta = TimeDelta::days(730);
 
+/// From this on the graph's words are sure of a category, in thousandths: one category's words and no other's. Below, an
+/// accepted opinion of the active model goes before them.
+pub(crate) const WORDS_SURE_PERMILLE: u32 = 800;
+
+/// Opinions of models that a decision keeps: an active model and a few shadows for each of two tasks.
+pub(crate) const OPINIONS_MAX: usize = 8;
+
+/// Words of a reader that a decision repeats.
+pub(crate) const WORDS_MAX: usize = 8;
+
 /// Characters of a person's or another system's text that are repeated in reasons.
 pub(crate) const QUOTE_CHARS_MAX: usize = 120;

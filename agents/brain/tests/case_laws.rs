@@ -156,7 +156,7 @@ fn grant(brain: &Brain, wish: &Wish, time: DateTime<Utc>) -> JournalRecord {
     };
     let born_here = matches!(body, Body::Command(_) | Body::TimerFired(_));
     let event = (!born_here).then(|| EventRef { source: source.to_owned(), id: seq.to_string(), time: Some(time) });
-    JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source: event.is_some().then(|| Position::new("raw", 0, seq as i64)), event, body }
+    JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source: event.is_some().then(|| Position::new("raw", 0, seq as i64)), event, body, understood: None }
 }
 
 /// The cases as their transitions tell of them.

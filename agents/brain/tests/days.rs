@@ -77,6 +77,7 @@ fn apply(brain: &mut Brain, seq: &mut u64, event: Option<()>, body: Body, time: 
         source: event.map(|()| Position::new("raw", 0, *seq as i64)),
         event: event.map(|()| EventRef { source: "test".to_owned(), id: seq.to_string(), time: Some(time) }),
         body,
+        understood: None,
     };
     let mut effects = Vec::new();
     brain.apply(&record, &mut effects);

@@ -10,6 +10,7 @@ use schemas::case::{CaseChange, CaseState};
 use schemas::journal::*;
 use schemas::position::Position;
 use schemas::signal::{MicroDeg, Signal, SignalKind, SignalState};
+use schemas::understood::{Opinion, Role, RunnerUp, Task, Understood};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -132,6 +133,7 @@ const ACTIONS: [Action; 32] = [
 #[expect(clippy::large_enum_variant, reason = "a few hundred of them live at a time")]
 enum Wish {
     Body(Body),
+    Read(Body, Understood),
     Command { action: Action, nth: usize, alert: bool, unit: Option<String>, due: Option<DateTime<Utc>> },
     Timer,
     Pack(&'static str),
@@ -152,13 +154,34 @@ fn wish() -> impl Strategy<Value = Wish> {
     ];
     prop_oneof![
         6 => work_order().prop_map(Wish::Body),
-        3 => hotline().prop_map(Wish::Body),
+        2 => hotline().prop_map(Wish::Body),
+        2 => (hotline(), understood()).prop_map(|(body, understood)| Wish::Read(body, understood)),
         4 => signal().prop_map(Wish::Body),
         5 => command,
         3 => Just(Wish::Timer),
         1 => prop::sample::select(vec!["urban_flooding", "gas_explosion", "road_collapse"]).prop_map(Wish::Pack),
         1 => rare.prop_map(Wish::Body),
     ]
+}
+
+/// What a model or a reader may have said: of categories and units that there are and that there are not.
+fn understood() -> impl Strategy<Value = Understood> {
+    let label = prop::sample::select(vec!["flooding", "noise", "other", "gas", "drainage", "nobody", ""]);
+    let opinion = (any::<bool>(), any::<bool>(), label, any::<u32>(), any::<bool>(), small("m", 3)).prop_map(|(category, active, label, permille, accepted, model)| Opinion {
+        task: if category { Task::Category } else { Task::Unit },
+        model,
+        digest: "d".to_owned(),
+        role: if active { Role::Active } else { Role::Shadow },
+        label: label.to_owned(),
+        permille,
+        accepted,
+        familiar_permille: 1000,
+        runners_up: vec![RunnerUp { label: "garbage".to_owned(), permille: 10 }],
+    });
+    let words = prop::collection::vec("\\PC{0,8}", 0..12);
+    (prop::collection::vec(opinion, 0..12), any::<bool>(), words, any::<bool>(), proptest::option::of(any::<u8>())).prop_map(
+        |(opinions, risk_to_life, words, injection, urgency)| Understood { opinions, risk_to_life, words, injection, urgency, ..Understood::default() },
+    )
 }
 
 /// What comes, and when it says that it happened, if it does.
@@ -169,8 +192,9 @@ fn wishes(count: usize) -> impl Strategy<Value = Vec<(Wish, Option<DateTime<Utc>
 /// The record that a wish becomes in front of this brain.
 fn grant(brain: &Brain, wish: &Wish, time: Option<DateTime<Utc>>) -> JournalRecord {
     let seq = brain.next_seq();
+    let understood = if let Wish::Read(_, understood) = wish { Some(understood.clone()) } else { None };
     let (body, event) = match wish {
-        Wish::Body(body) => (body.clone(), true),
+        Wish::Body(body) | Wish::Read(body, _) => (body.clone(), true),
         Wish::Timer => match brain.next_timer() {
             Some((due, timer)) => (Body::TimerFired(TimerFired { timer: timer.to_owned(), due }), false),
             None => (Body::Context(ContextFact::default()), true),
@@ -206,7 +230,7 @@ fn grant(brain: &Brain, wish: &Wish, time: Option<DateTime<Utc>>) -> JournalReco
     };
     let source = event.then(|| Position::new("raw", 0, seq as i64));
     let event = event.then(|| EventRef { source: format!("source{}", seq % 2), id: seq.to_string(), time });
-    JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source, event, body }
+    JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source, event, body, understood }
 }
 
 /// The cases and alerts as the effects tell of them: the fold that everybody outside can do.
@@ -346,6 +370,7 @@ fn missing_data_never_clears() {
             source: None,
             event: Some(EventRef { source: "jobs".to_owned(), id: index.to_string(), time: Some(time) }),
             body: Body::from_event("io.citybrain.city.signal.v1", None, text.as_bytes()),
+            understood: None,
         };
         brain.apply(&record, &mut effects);
     }
@@ -366,7 +391,7 @@ fn the_graph_is_the_fold_of_what_was_told() {
     for (seq, changes) in [first.to_vec(), rest.to_vec(), refused, vec!["no change".to_owned()], vec![r#"{"remove":"asset/first-bridge"}"#.to_owned()]].into_iter().enumerate() {
         let body = Body::GraphChanged(GraphChanged { actor: "王工".to_owned(), reason: "because".to_owned(), changes });
         let mut effects = Vec::new();
-        brain.apply(&JournalRecord { seq: seq as u64, log_time: DateTime::UNIX_EPOCH, source: None, event: None, body }, &mut effects);
+        brain.apply(&JournalRecord { seq: seq as u64, log_time: DateTime::UNIX_EPOCH, source: None, event: None, body, understood: None }, &mut effects);
         let refusals = effects.iter().filter(|effect| matches!(effect, Effect::Decision(it) if it.kind == "refused" && it.outcome == "not changed"));
         counted.push((refusals.count(), effects.len()));
         told.extend(effects.into_iter().filter_map(|effect| if let Effect::Graph(it) = effect { Some(it) } else { None }));
@@ -390,7 +415,7 @@ fn a_broken_clock_takes_nobody_with_it() {
         let event = EventRef { source: "orders".to_owned(), id: n.to_string(), time };
         let log_time = "2031-01-01T00:00:00Z".parse().unwrap();
         let body = Body::WorkOrder(WorkOrder::Created(order));
-        brain.apply(&JournalRecord { seq: n as u64, log_time, source: None, event: Some(event), body }, &mut Vec::new());
+        brain.apply(&JournalRecord { seq: n as u64, log_time, source: None, event: Some(event), body, understood: None }, &mut Vec::new());
     }
     assert_eq!(brain.now(), Some(now));
     assert_eq!(brain.cases().map(|case| case.opened).collect::<Vec<_>>(), [now, now]);
@@ -412,6 +437,7 @@ fn old_years_do_not_disturb_today() {
             district: Some(format!("d{}", n % 4)),
             ..WorkOrderCreated::default()
         })),
+        understood: None,
     };
     let mut brain = Brain::new(GRAPH.clone(), Config::default());
     let mut raised = Vec::new();
@@ -459,7 +485,7 @@ fn a_surge_rises_with_the_first_wave_and_worsens_with_the_second() {
         };
         let mut effects = Vec::new();
         let mut apply = |brain: &mut Brain, source, event, body| {
-            let record = JournalRecord { seq: brain.next_seq(), log_time: day("2026-01-01T00:00:00Z"), source, event, body };
+            let record = JournalRecord { seq: brain.next_seq(), log_time: day("2026-01-01T00:00:00Z"), source, event, body, understood: None };
             brain.apply(&record, &mut effects);
         };
         while let Some((due, timer)) = brain.next_timer().filter(|(due, _)| *due <= time) {
@@ -492,7 +518,7 @@ fn staff_entries_raise_nothing() {
         };
         let time = DateTime::from_timestamp(1_435_000_000 + n * 5, 0).unwrap();
         let event = EventRef { source: "crews".to_owned(), id: n.to_string(), time: Some(time) };
-        let record = JournalRecord { seq: n as u64, log_time: time, source: None, event: Some(event), body: Body::WorkOrder(WorkOrder::Created(order)) };
+        let record = JournalRecord { seq: n as u64, log_time: time, source: None, event: Some(event), body: Body::WorkOrder(WorkOrder::Created(order)), understood: None };
         brain.apply(&record, &mut Vec::new());
     }
     assert_eq!((brain.cases().count(), brain.alerts().count()), (500, 0));

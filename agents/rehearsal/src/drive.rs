@@ -124,7 +124,7 @@ impl<'a> Run<'a> {
     }
 
     fn apply(&mut self, at: DateTime<Utc>, source: Option<Position>, event: Option<EventRef>, body: Body) {
-        let record = JournalRecord { seq: self.seq, log_time: at, source, event, body };
+        let record = JournalRecord { seq: self.seq, log_time: at, source, event, body, understood: None };
         self.seq += 1;
         let mut effects = Vec::new();
         self.brain.apply(&record, &mut effects);

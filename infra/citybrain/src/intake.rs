@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use schemas::position::Position;
+use schemas::understood::Understood;
 
 /// Rows that may wait in the intake before it asks its senders to wait; about 64 MiB of ordinary messages.
 pub const WAITING_ROWS_MAX: usize = 65_536;
@@ -27,6 +28,8 @@ pub struct Arrival {
     pub id: String,
     /// JSON text.
     pub data: String,
+    /// What was understood of it.
+    pub understood: Option<Understood>,
 }
 
 /// What waits to be sequenced.
@@ -84,6 +87,7 @@ mod tests {
             source: String::new(),
             id: String::new(),
             data: String::new(),
+            understood: None,
         }
     }
 

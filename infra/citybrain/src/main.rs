@@ -53,6 +53,7 @@ mod status;
 mod things;
 mod topics;
 mod types_dir;
+mod understanding;
 mod view;
 mod why;
 

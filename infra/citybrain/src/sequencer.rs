@@ -28,8 +28,10 @@ use crate::intake::{Arrival, Intake};
 use crate::progress::Progress;
 use crate::rows::Rows;
 use schemas::KafkaRecord;
-use schemas::journal::{Body, GraphChanged};
+use crate::understanding::{Figures, Understanding};
+use schemas::journal::{Action, Body, GraphChanged, JournalRecord};
 use schemas::position::Position;
+use schemas::understood::Task;
 
 /// Records of one append; more would only make the round longer.
 const ROUND_RECORDS_MAX: usize = 2_048;
@@ -79,6 +81,8 @@ impl std::fmt::Display for NotDone {
 pub struct SequencerHandle {
     /// The decision plane as it stands. Lock it briefly.
     pub core: Arc<Mutex<Core>>,
+    /// How the models are doing. Lock it briefly.
+    pub models: Arc<Mutex<Figures>>,
     commands: mpsc::Sender<CommandRequest>,
 }
 
@@ -111,6 +115,8 @@ pub struct Sequencer {
     snapshot_bytes: u64,
     commands: mpsc::Receiver<CommandRequest>,
     progress: Progress,
+    understanding: Understanding,
+    models: Arc<Mutex<Figures>>,
 }
 
 impl Sequencer {
@@ -119,7 +125,14 @@ impl Sequencer {
     ///
     /// # Errors
     /// When the bus cannot be reached, or the journal and this program disagree about a digest.
-    pub async fn open(bus: &Bus, snapshots: SnapshotStore, files: &CityFiles, snapshot_every: u64, progress: Progress) -> Result<(Sequencer, SequencerHandle)> {
+    pub async fn open(
+        bus: &Bus,
+        snapshots: SnapshotStore,
+        files: &CityFiles,
+        snapshot_every: u64,
+        progress: Progress,
+        understanding: Understanding,
+    ) -> Result<(Sequencer, SequencerHandle)> {
         let recovered = recovery::recover(bus, &snapshots).await?;
         let journal = bus.producer_with(&ProducerConfig::prompt()).context("could not make the journal's producer")?;
         let effects = bus.producer_with(&ProducerConfig::prompt()).context("could not make the producer of effects")?;
@@ -136,10 +149,12 @@ impl Sequencer {
         core.change_graph(&wanted, reason, now_us, &mut round);
         let core = Arc::new(Mutex::new(core));
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
-        let handle = SequencerHandle { core: core.clone(), commands: sender };
-        let sequencer = Sequencer { core, journal, effects, snapshots, snapshot_every, snapshot_bytes: 0, commands, progress };
+        let handle = SequencerHandle { core: core.clone(), models: understanding.figures(), commands: sender };
+        let mut sequencer = Sequencer { core, journal, effects, snapshots, snapshot_every, snapshot_bytes: 0, commands, progress, models: handle.models.clone(), understanding };
         sequencer.append(&round).await?;
         files.remember()?;
+        // Before the first message is read, so that what was stopped and started again understands the same.
+        sequencer.look();
         Ok((sequencer, handle))
     }
 
@@ -169,7 +184,7 @@ impl Sequencer {
                     }
                     None => break,
                 },
-                _ = timers.tick() => {}
+                _ = timers.tick() => self.look(),
             }
             loop {
                 let appended = self.round(&mut intake, std::mem::take(&mut asked)).await?;
@@ -186,9 +201,21 @@ impl Sequencer {
         self.snapshot()
     }
 
-    fn take_in(&self, intake: &mut Intake, chunk: &bus::Chunk) -> Result<()> {
+    /// Takes in models that were promoted or rolled back, and the graph as it is now.
+    fn look(&mut self) {
+        let core = self.core.clone();
+        self.understanding.look(|known| {
+            let core = core.lock().expect("the core is never poisoned");
+            let graph = core.brain().graph();
+            (graph.version() != known).then(|| graph.clone())
+        });
+    }
+
+    fn take_in(&mut self, intake: &mut Intake, chunk: &bus::Chunk) -> Result<()> {
         for row in Rows::of(&chunk.rows)?.iter() {
             let (Some(id), Some(source), Some(event_type), Some(data)) = (row.id, row.source, row.event_type, row.data) else { continue };
+            // Outside the core's lock: others read there.
+            let understood = self.understanding.understand(event_type, data, row.time_us);
             intake.push(Arrival {
                 position: Position { topic: chunk.topic.to_string(), partition: chunk.partition, offset: row.offset },
                 time_us: row.time_us,
@@ -196,6 +223,7 @@ impl Sequencer {
                 source: source.to_string(),
                 id: id.to_string(),
                 data: data.to_string(),
+                understood,
             });
         }
         Ok(())
@@ -218,7 +246,13 @@ impl Sequencer {
                 answers.push((round.len() - 1, request.answer));
             }
             while round.len() < ROUND_RECORDS_MAX && let Some(arrival) = intake.pop() {
+                let opinions = arrival.understood.as_ref().map(|understood| understood.opinions.clone()).unwrap_or_default();
+                let before = round.len();
                 core.apply_arrival(arrival, now_us, &mut round);
+                // A repeat gets no number; timers that were due got theirs first.
+                if let Some(sequenced) = round.last().filter(|_| round.len() > before && !opinions.is_empty()) {
+                    lock(&self.models).numbered(sequenced.seq, &opinions);
+                }
             }
             if intake.is_empty() && now_us - core.city_time_us() < LIVE_WITHIN_US {
                 core.fire_timers_until(now_us, now_us, &mut round);
@@ -227,7 +261,13 @@ impl Sequencer {
         };
         let positions = self.append(&round).await?;
         for (index, answer) in answers {
-            let _ = answer.send(Ok((positions[index].clone(), refusal(&round[index]))));
+            let refused = refusal(&round[index]);
+            if refused.is_none()
+                && let Some((seq, task, label)) = said_by_a_person(&round[index])
+            {
+                lock(&self.models).person_said(seq, task, &label);
+            }
+            let _ = answer.send(Ok((positions[index].clone(), refused)));
         }
         self.progress.set(self.positions());
         Ok(round.len() as u64)
@@ -260,6 +300,27 @@ fn refusal(sequenced: &Sequenced) -> Option<String> {
     let decisions = sequenced.effects.iter().filter(|(topic, _)| topic == schemas::topics::DECISION);
     let mut read = decisions.filter_map(|(_, event)| event.data_json().ok());
     read.find(|decision| decision["kind"] == "refused").map(|decision| decision["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+/// What a person corrected or confirmed of a case: the record that opened it, what it is about, and what is right. The same
+/// steps are the rows of `gold.label`.
+fn said_by_a_person(sequenced: &Sequenced) -> Option<(u64, Task, String)> {
+    let record = JournalRecord::from_json(&sequenced.json).ok()?;
+    let Body::Command(command) = &record.body else { return None };
+    let (task, change, to) = match command.action {
+        Action::Recategorise => (Task::Category, "recategorised", "assigned"),
+        Action::Assign | Action::Transfer => (Task::Unit, "moved", "assigned"),
+        Action::Approve | Action::Dispatch => (Task::Unit, "moved", "processing"),
+        _ => return None,
+    };
+    let steps = sequenced.effects.iter().filter(|(topic, _)| topic == schemas::topics::CASE).filter_map(|(_, event)| event.data_json().ok());
+    let step = steps.into_iter().find(|step| step["change"] == change && step["to"] == to)?;
+    let seq = command.target.strip_prefix("case-")?.parse().ok()?;
+    Some((seq, task, step[task.name()].as_str()?.to_owned()))
+}
+
+fn lock(figures: &Mutex<Figures>) -> std::sync::MutexGuard<'_, Figures> {
+    figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Sends records in their order; gives their positions when the bus has them all.

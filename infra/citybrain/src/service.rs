@@ -39,6 +39,7 @@ use crate::sequencer::{Sequencer, SnapshotStore};
 use crate::things;
 use crate::topics;
 use crate::types_dir::TypesDir;
+use crate::understanding::Understanding;
 use crate::view::View;
 
 /// How often new event types are looked for.
@@ -251,8 +252,9 @@ impl Service {
             parts.set("brain", State::Starting("reading snapshot and journal".to_owned()));
             let progress = Progress::new("brain");
             let files = CityFiles::of(home)?;
-            let (driver, handle) =
-                Sequencer::open(&bus, SnapshotStore::new(&home.dir("brain")), &files, context.config.snapshot_every_records, progress.clone()).await?;
+            let understanding = Understanding::of(home.root(), brain::Config::default().utc_offset_minutes);
+            let snapshots = SnapshotStore::new(&home.dir("brain"));
+            let (driver, handle) = Sequencer::open(&bus, snapshots, &files, context.config.snapshot_every_records, progress.clone(), understanding).await?;
             progress.set(driver.positions());
             parts.track(&progress);
             let filter = Filter::topics(topics::INPUTS);

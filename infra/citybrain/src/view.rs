@@ -1,6 +1,6 @@
 //! What people read over HTTP: live state from the brain in memory, history from the lake, the past of a stream from the bus.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
 
 use bus::Bus;
@@ -222,11 +222,17 @@ impl CityView for View {
     fn health(&self) -> BoxFuture<'_, Health> {
         let mut parts = self.parts.health();
         if let Some(sequencer) = &self.sequencer {
+            text.push_str(&sequencer.models.lock().unwrap_or_else(PoisonError::into_inner).metrics());
             let core = sequencer.core.lock().expect("the core is never poisoned");
             let exercises = core.brain().exercises().count();
             parts.push(("mode".to_owned(), true, format!("{}; {exercises} {}", core.brain().mode().name(), t("场演练", "exercise(s)"))));
         }
         async move { Health { parts } }.boxed()
+    }
+
+    fn models(&self) -> Value {
+        let nothing = || json!({ "items": [], "problems": [], "panics": 0 });
+        self.sequencer.as_ref().map_or_else(nothing, |sequencer| sequencer.models.lock().unwrap_or_else(PoisonError::into_inner).report())
     }
 
     fn alerting(&self) -> Result<Value, ViewError> {

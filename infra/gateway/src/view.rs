@@ -213,6 +213,11 @@ pub trait CityView: Send + Sync + 'static {
         Value::Array(Vec::new())
     }
 
+    /// The small models that are asked about messages, with their figures: a JSON object with `items`, `problems` and `panics`.
+    fn models(&self) -> Value {
+        serde_json::json!({ "items": [], "problems": [], "panics": 0 })
+    }
+
     /// What goes on around the alerts: mode, exercises, silences, groups and how often each unit was told, as a JSON object.
     fn alerting(&self) -> Result<Value, ViewError> {
         Ok(Value::Object(serde_json::Map::new()))

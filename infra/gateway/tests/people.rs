@@ -72,6 +72,7 @@ whyIncident         x      x        x          x         -         -            
 alerting            x      x        x          x         -         -             -       -
 command             x      x        x          x         -         -             -       -
 listJobs            -      -        -          -         -         x             -       -
+listModels          -      -        -          -         -         x             -       -
 graph               x      x        x          x         -         -             -       -
 changeGraph         -      -        -          -         -         x             -       -
 graphView           x      x        x          x         -         -             -       -

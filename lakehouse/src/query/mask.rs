@@ -25,7 +25,7 @@ const MASKED: &str = "[masked]";
 const SCHEMAS: [&str; 3] = ["silver", "gold", "ops"];
 
 /// Tables in them that keep what came as it came, or who asked for what.
-const HIDDEN: [(&str, &str); 5] = [("silver", "dlq"), ("ops", "dlq"), ("ops", "late_event"), ("silver", "audit"), ("silver", "journal_record")];
+const HIDDEN: [(&str, &str); 6] = [("gold", "label"), ("silver", "dlq"), ("ops", "dlq"), ("ops", "late_event"), ("silver", "audit"), ("silver", "journal_record")];
 
 /// Columns that lead to a person although their event type does not mark them: tokens of callers, households, documents
 /// that hold what other columns hold.

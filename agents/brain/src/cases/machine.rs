@@ -41,6 +41,8 @@ impl State {
             typed: true,
             chosen: false,
             text: "",
+            ruled: None,
+            understood: None,
             risk_word: None,
             urgency: Some(urgency),
             district: signal.district.as_deref(),

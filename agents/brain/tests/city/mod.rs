@@ -8,6 +8,7 @@ use schemas::case::CaseTransition;
 use schemas::journal::*;
 use schemas::position::Position;
 use schemas::signal::{MicroDeg, Signal, SignalKind, SignalState};
+use schemas::understood::Understood;
 
 /// A moment in the city, eight hours before UTC.
 pub fn at(text: &str) -> DateTime<Utc> {
@@ -29,22 +30,27 @@ impl City {
     pub fn until(&mut self, time: DateTime<Utc>) {
         while let Some((due, timer)) = self.brain.next_timer().filter(|(due, _)| *due <= time) {
             let body = Body::TimerFired(TimerFired { timer: timer.to_owned(), due });
-            self.apply(None, body);
+            self.apply(None, body, None);
         }
     }
 
     /// Something happens; what followed is given back.
     pub fn hears(&mut self, time: DateTime<Utc>, source: &str, body: Body) -> Vec<Effect> {
-        self.until(time);
-        let seq = self.brain.next_seq();
-        self.apply(Some(EventRef { source: source.to_owned(), id: seq.to_string(), time: Some(time) }), body)
+        self.understands(time, source, body, None)
     }
 
-    fn apply(&mut self, event: Option<EventRef>, body: Body) -> Vec<Effect> {
+    /// Something happens, and something was understood of it.
+    pub fn understands(&mut self, time: DateTime<Utc>, source: &str, body: Body, understood: Option<Understood>) -> Vec<Effect> {
+        self.until(time);
+        let seq = self.brain.next_seq();
+        self.apply(Some(EventRef { source: source.to_owned(), id: seq.to_string(), time: Some(time) }), body, understood)
+    }
+
+    fn apply(&mut self, event: Option<EventRef>, body: Body, understood: Option<Understood>) -> Vec<Effect> {
         let seq = self.brain.next_seq();
         let source = event.is_some().then(|| Position::new("raw", 0, seq as i64));
         let mut effects = Vec::new();
-        self.brain.apply(&JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source, event, body }, &mut effects);
+        self.brain.apply(&JournalRecord { seq, log_time: DateTime::UNIX_EPOCH, source, event, body, understood }, &mut effects);
         self.told.extend(effects.iter().cloned());
         effects
     }
@@ -93,7 +99,7 @@ impl City {
             alerting: schemas::journal::AlertOrder::default(),
         };
         edit(&mut command);
-        self.apply(None, Body::Command(command))
+        self.apply(None, Body::Command(command), None)
     }
 
     /// A station measures too much.

@@ -78,7 +78,7 @@ impl City {
     pub fn record(&self, event: Option<EventRef>, body: Body) -> JournalRecord {
         let seq = self.brain.next_seq();
         let source = event.as_ref().map(|_| Position::new("raw", 0, seq as i64));
-        JournalRecord { seq, log_time: self.clock, source, event, body }
+        JournalRecord { seq, log_time: self.clock, source, event, body, understood: None }
     }
 
     fn apply(&mut self, event: Option<EventRef>, body: Body) {

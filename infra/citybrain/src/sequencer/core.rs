@@ -9,6 +9,7 @@ use graph::{Entry, Graph};
 use schemas::event::Event;
 use schemas::journal::{Body, EventRef, GraphChanged, JournalRecord, TimerFired};
 use schemas::topics;
+use schemas::understood::Understood;
 use serde::{Deserialize, Serialize};
 
 use crate::intake::Arrival;
@@ -135,7 +136,7 @@ impl Core {
         for changes in changes.chunks(GRAPH_CHANGES_MAX) {
             let changes = changes.iter().map(|change| serde_json::to_string(change).expect("plain values")).collect();
             let changed = GraphChanged { actor: "citybrain".to_string(), reason: reason.to_string(), changes };
-            self.number(None, None, Body::GraphChanged(changed), now_us, round);
+            self.number(None, None, Body::GraphChanged(changed), None, now_us, round);
         }
     }
 
@@ -158,14 +159,14 @@ impl Core {
         }
         let body = Body::from_event(&arrival.event_type, None, arrival.data.as_bytes());
         let event = EventRef { source: arrival.source, id: arrival.id, time: time.and_then(time_at) };
-        self.number(Some(arrival.position), Some(event), body, now_us, round);
+        self.number(Some(arrival.position), Some(event), body, arrival.understood, now_us, round);
     }
 
     /// Numbers and applies what a person decided.
     pub fn apply_command(&mut self, body: Body, now_us: i64, round: &mut Vec<Sequenced>) {
         // A command has no time of its own: the brain takes that of what it is about.
         let event = EventRef { source: "citybrain/commands".to_string(), id: format!("{:020}", self.next_seq), time: None };
-        self.number(None, Some(event), body, now_us, round);
+        self.number(None, Some(event), body, None, now_us, round);
     }
 
     /// Fires the timers due up to `until_us`, in the order of their due times.
@@ -174,14 +175,22 @@ impl Core {
             && due.timestamp_micros() <= until_us
         {
             let body = Body::TimerFired(TimerFired { timer: timer.to_string(), due });
-            self.number(None, None, body, now_us, round);
+            self.number(None, None, body, None, now_us, round);
         }
     }
 
-    fn number(&mut self, source: Option<schemas::position::Position>, event: Option<EventRef>, body: Body, now_us: i64, round: &mut Vec<Sequenced>) {
+    fn number(
+        &mut self,
+        source: Option<schemas::position::Position>,
+        event: Option<EventRef>,
+        body: Body,
+        understood: Option<Understood>,
+        now_us: i64,
+        round: &mut Vec<Sequenced>,
+    ) {
         let now = time_at(now_us).expect("the wall clock is within range");
         self.log_time = self.log_time.max(now);
-        let record = JournalRecord { seq: self.next_seq, log_time: self.log_time, source, event, body };
+        let record = JournalRecord { seq: self.next_seq, log_time: self.log_time, source, event, body, understood };
         let json = record.to_json();
         round.push(self.apply(record, json));
     }

@@ -261,6 +261,10 @@ pub(super) fn jobs() -> Value {
     json!({ "responses": { "200": answer("The jobs of this process", "Jobs") } })
 }
 
+pub(super) fn models() -> Value {
+    json!({ "responses": { "200": answer("The models that are asked about messages, what is wrong with others", "Models") } })
+}
+
 pub(super) fn devices() -> Value {
     json!({ "responses": { "200": answer("The registry", "Devices") } })
 }

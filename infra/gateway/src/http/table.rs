@@ -148,6 +148,7 @@ pub static ROUTES: &[Route] = &[
     ),
     post("/v1/commands", "command", Access::Needs(Read), ("人工命令", "What people decide"), || on_post(commands::command), shape::command),
     get("/v1/jobs", "listJobs", Access::Needs(Operate), ("流式作业及其指标", "Streaming jobs with state, lag and figures of each step"), || on_get(views::jobs), shape::jobs),
+    get("/v1/models", "listModels", Access::Needs(Operate), ("小模型及其指标：漂移、一致率", "Small models with drift and agreement"), || on_get(views::models), shape::models),
     get("/v1/graph", "graph", Access::Needs(Read), ("当前图谱概况", "The live graph: version, elements, packs"), || on_get(graph::summary), shape::graph),
     post("/v1/graph", "changeGraph", Access::Needs(Administer), ("变更图谱", "Changes the live graph, all or nothing"), || on_post(graph::change), shape::graph_change),
     get("/v1/graph/{view}", "graphView", Access::Needs(Read), ("图谱视图", "A table of the live graph, as jobs look it up"), || on_get(graph::table), shape::graph_table),

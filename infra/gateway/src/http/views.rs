@@ -103,6 +103,11 @@ pub(super) async fn jobs(State(gateway): Shared) -> Response {
     Json(json!({ "items": gateway.view.jobs() })).into_response()
 }
 
+/// The small models with their figures.
+pub(super) async fn models(State(gateway): Shared) -> Response {
+    Json(gateway.view.models()).into_response()
+}
+
 /// What goes on around the alerts.
 pub(super) async fn alerting(State(gateway): Shared) -> Result<Response, Problem> {
     Ok(Json(gateway.view.alerting()?).into_response())
