@@ -2,10 +2,12 @@
 //!
 //! Values in, forecasts out. Knows nothing of files, clocks or Kafka.
 
+pub mod book;
 pub mod calendar;
 pub mod chance;
 pub mod counts;
 pub mod step;
 
+pub use book::{Book, Event, Forecast, Options, Score};
 pub use counts::{Counts, Outlook};
 pub use step::Step;

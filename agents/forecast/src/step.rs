@@ -116,7 +116,7 @@ impl Step {
             20..=28 => Step::Day,
             160..=176 => Step::Week,
             648..=768 => Step::Month,
-            29..=160 | 177.. => Step::Every(gap.saturating_add(DAY_US / 2) / DAY_US * DAY_US),
+            29..=159 | 177.. => Step::Every(gap.saturating_add(DAY_US / 2) / DAY_US * DAY_US),
             _ if gap >= MINUTE_US => Step::Every((gap + MINUTE_US / 2) / MINUTE_US * MINUTE_US),
             _ => Step::Every(gap),
         })
