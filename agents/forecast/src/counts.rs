@@ -26,6 +26,8 @@ const SLOT_SEASONS: f64 = 26.0;
 const SLOT_PRIOR: f64 = 30.0;
 /// How fast mixtures learn.
 const RATE: f64 = 0.02;
+/// Counts after which the variance that comes from not knowing the level is as large as that of chance.
+const UNSURE: f64 = 8.0;
 /// Half-life of dispersion and of measured chances, in steps.
 const CHANCE_STEPS: f64 = 400.0;
 /// Seasons of a key from which nothing is learnt about mixtures and chances: its levels are still forming.
@@ -159,6 +161,11 @@ impl Counts {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// How many counts of a key were known.
+    pub fn seen(&self, key: usize) -> u32 {
+        self.keys.get(key).map_or(0, |key| key.age)
     }
 
     /// The last step that was seen.
@@ -324,7 +331,9 @@ impl Counts {
         let target = self.last?.saturating_add(i64::try_from(lead).ok()?);
         let (ahead, of_pool) = (&state.ahead[self.lead(lead)], &self.pools[state.pool].ahead[self.lead(lead)]);
         let mean = mixed(&self.expected(state, target), &ahead.weights);
-        let chance = Chance::new(mean, dispersion(ahead, of_pool));
+        // A level that rests on few counts is itself uncertain.
+        let unsure = 1.0 + UNSURE / (UNSURE / 50.0 + f64::from(state.age));
+        let chance = Chance::new(mean, dispersion(ahead, of_pool) * unsure);
         let at = |share: f64| chance.quantile(ahead.measured.share(share, &of_pool.measured, CHANCE_PRIOR));
         let tail = (1.0 - level.clamp(0.01, 0.9999)) / 2.0;
         Some(Outlook { median: at(0.5), mean, lo: at(tail), hi: at(1.0 - tail) })

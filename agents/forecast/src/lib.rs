@@ -5,9 +5,14 @@
 pub mod book;
 pub mod calendar;
 pub mod chance;
+pub mod conformal;
 pub mod counts;
+pub mod skill;
 pub mod step;
+pub mod values;
 
 pub use book::{Book, Event, Forecast, Options, Score};
 pub use counts::{Counts, Outlook};
+pub use skill::Skill;
 pub use step::Step;
+pub use values::Values;
