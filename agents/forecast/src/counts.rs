@@ -163,6 +163,12 @@ impl Counts {
         self.keys.is_empty()
     }
 
+    /// How many times its mean the variance of a key's counts is, around forecasts made `lead` steps before.
+    pub fn dispersion(&self, key: usize, lead: usize) -> f64 {
+        let at = self.lead(lead);
+        self.keys.get(key).map_or(1.0, |key| dispersion(&key.ahead[at], &self.pools[key.pool].ahead[at]))
+    }
+
     /// How many counts of a key were known.
     pub fn seen(&self, key: usize) -> u32 {
         self.keys.get(key).map_or(0, |key| key.age)

@@ -7,12 +7,14 @@ pub mod calendar;
 pub mod chance;
 pub mod conformal;
 pub mod counts;
+pub mod intraday;
 pub mod skill;
 pub mod step;
 pub mod values;
 
 pub use book::{Book, Event, Forecast, Options, Score};
 pub use counts::{Counts, Outlook};
+pub use intraday::Intraday;
 pub use skill::Skill;
 pub use step::Step;
 pub use values::Values;

@@ -19,6 +19,8 @@ const SLOT_TIMES: f64 = 8.0;
 const STAYS: [f64; 2] = [0.9, 0.5];
 const EXPERTS: usize = 2 + LEVELS.len() + STAYS.len();
 const RATE: f64 = 0.05;
+/// With fewer values than this the usual move of a step is not known yet.
+const FEW: u64 = 14;
 /// The longest season whose values are kept.
 const SEASON_MAX: usize = 2_000;
 
@@ -35,6 +37,7 @@ struct Waiting {
     yhat: f64,
     ends: (f64, f64),
     scale: f64,
+    seen: u64,
 }
 
 /// One series, step after step.
@@ -116,9 +119,11 @@ impl Values {
         let at = self.leads.partition_point(|known| *known < lead).min(self.leads.len() - 1);
         let ahead = &self.ahead[at];
         let said = self.said(last, lead);
-        let scale = self.scale.max(1e-9);
+        // Before there is a history a twentieth of the level is the least that may happen.
+        let least = if self.seen < FEW { 0.05 * self.levels[LEVELS.len() - 1].abs() } else { 0.0 };
+        let scale = self.scale.max(least).max(1e-9);
         let yhat = said.iter().zip(&ahead.weights).map(|(said, weight)| said * weight).sum::<f64>();
-        Waiting { step: last.saturating_add(lead as i64), said, yhat, ends: ahead.band.ends(), scale }
+        Waiting { step: last.saturating_add(lead as i64), said, yhat, ends: ahead.band.ends(), scale, seen: self.seen }
     }
 
     /// Takes the value of a step; no number is unknown, and so are steps left out. A step that is not after the last one is
@@ -170,7 +175,9 @@ impl Values {
                     continue;
                 }
                 let ahead = &mut self.ahead[lead];
-                ahead.band.add((value - waiting.yhat) / waiting.scale, waiting.ends);
+                if waiting.seen >= FEW / 4 {
+                    ahead.band.add((value - waiting.yhat) / waiting.scale, waiting.ends);
+                }
                 // Exponentiated gradient of the absolute error (Kivinen and Warmuth 1997), by the spread of what was said.
                 let spread = waiting.said.iter().map(|said| (said - waiting.yhat).abs()).fold(1e-12, f64::max);
                 let error = value - waiting.yhat;

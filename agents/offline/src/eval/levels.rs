@@ -1,0 +1,2 @@
+//! x
+pub fn run(_: &crate::context::Context) -> anyhow::Result<()> { Ok(()) }
