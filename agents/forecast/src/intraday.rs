@@ -9,8 +9,8 @@ use crate::chance::Chance;
 
 /// Days after which a day's hours weigh half.
 const DAYS: f64 = 120.0;
-/// A day's rate is taken to vary by at least a third around the expected one: surges are days unlike others.
-const SHAPE_MAX: f64 = 9.0;
+/// A day's rate is taken to vary by at least a sixth around the expected one: surges are days unlike others.
+const SHAPE_MAX: f64 = 40.0;
 
 /// The hours of the days of a group of keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ mod tests {
         (0..30).for_each(|_| intraday.learn(&day, 100.0));
         assert!((intraday.share(14 * 60) - 0.5).abs() < 0.02);
         assert!(intraday.chance(60.0, 1.5, 10.0, 600, 100.0) < 0.01, "as usual");
-        assert!(intraday.chance(60.0, 1.5, 30.0, 600, 100.0) > 0.9, "three times the usual by ten");
+        assert!(intraday.chance(60.0, 1.5, 30.0, 600, 100.0) > 0.5, "three times the usual by ten");
         assert_eq!(intraday.chance(60.0, 1.5, 100.0, 600, 100.0), 1.0);
         assert!(intraday.chance(f64::NAN, f64::NAN, f64::NAN, 9_999, 5.0).is_finite());
     }

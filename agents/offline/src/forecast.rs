@@ -35,7 +35,7 @@ pub struct Forecast {
     /// Column of the value; without it rows are counted
     #[arg(long)]
     pub value: Option<String>,
-    /// Columns that tell series apart; those with an equal first column learn from each other
+    /// Columns that tell series apart; of several, those with an equal first column learn from each other
     #[arg(long, value_delimiter = ',')]
     pub key: Vec<String>,
     /// Steps to foretell beyond the last time of each key; with --backtest the distance ahead that is judged
@@ -162,7 +162,7 @@ impl Table {
             let name = parts.join("/");
             let rows = match found.get_mut(&name) {
                 Some(rows) => rows,
-                None => found.entry(name).or_insert((parts.first().filter(|_| parts.len() > 1).cloned().unwrap_or_default(), Vec::new())),
+                None => found.entry(name).or_insert((parts.first().cloned().unwrap_or_default(), Vec::new())),
             };
             let Some(time) = time_us(&row.cells[0]).filter(|_| row.problem.is_none()) else {
                 unused.rows += 1;
@@ -229,7 +229,7 @@ impl Table {
         for series in &self.series {
             let sum = sums.entry(name(series)).or_insert_with_key(|key| Series {
                 key: key.clone(),
-                pool: String::new(),
+                pool: key.clone(),
                 first,
                 values: vec![0.0; (last - first + 1) as usize],
             });
@@ -501,5 +501,78 @@ pub fn print_skills<'a>(context: &Context, level: f64, rows: impl Iterator<Item 
             skill.coverage() * 100.0,
             skill.width()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUIET: Context = Context { home: PathBuf::new(), data: None, json: true, quiet: true, zh: false };
+
+    fn run(rows: &str, change: impl FnOnce(&mut Forecast)) -> Result<Vec<String>> {
+        let folder = tempfile::tempdir()?;
+        let (input, out) = (folder.path().join("in.csv"), folder.path().join("out.csv"));
+        std::fs::write(&input, rows)?;
+        let mut forecast = Forecast {
+            input,
+            time: "t".into(),
+            value: Some("v".into()),
+            key: vec!["k".into()],
+            horizon: 2,
+            step: None,
+            level: 0.9,
+            backtest: false,
+            backtest_from: None,
+            out: out.clone(),
+        };
+        change(&mut forecast);
+        forecast.run(&QUIET)?;
+        Ok(std::fs::read_to_string(out)?.lines().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn each_key_has_its_rows_however_bad_its_values() {
+        let rows = "k,t,v\na,2024-01-03,5\na,2024-01-01,NaN\na,2024-01-01,3\na,zz,4\nb,bad,1\nc,2024-01-01,x\nd,2024-01-01,2.5\nd,2024-01-02,2.5\n";
+        let lines = run(rows, |_| ()).unwrap();
+        assert_eq!(lines.len(), 1 + 4 * 2);
+        assert!(lines[1].starts_with("a,2024-01-04,"), "{lines:?}");
+        assert_eq!(lines[3], "b,2024-01-04,,,,,no value that can be used");
+        assert_eq!(run("k,t,v\n", |_| ()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn days_without_rows_are_zeros_of_counts() {
+        let lines = run("k,t,v\na,2024-01-01T10:00:00Z,\na,2024-01-01 11:00,\nb,2024-01-05,\n", |forecast| forecast.value = None).unwrap();
+        assert!(lines[1].starts_with("a,2024-01-06,0,0,") && lines[3].starts_with("b,2024-01-06,"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_backtest_knows_nothing_of_what_comes_after() {
+        let day = |at: usize| shown(Step::Day, 19_000 + at as i64);
+        let rows = |wild: usize| {
+            let mut text = "k,t,v\n".to_owned();
+            for at in 0..120 {
+                text += &format!("a,{},{}\n", day(at), if at >= wild { 900 + at % 3 } else { 10 + at % 7 });
+            }
+            text
+        };
+        let backtest = |forecast: &mut Forecast| (forecast.backtest, forecast.horizon) = (true, 7);
+        let (calm, wild) = (run(&rows(200), backtest).unwrap(), run(&rows(100), backtest).unwrap());
+        let before = |lines: &[String]| lines.iter().filter(|line| line.split(',').nth(1) < Some(day(107).as_str())).map(|line| line.split(',').take(6).collect::<Vec<_>>().join(",")).collect::<Vec<_>>();
+        assert!(before(&calm).len() > 50);
+        assert_eq!(before(&calm), before(&wild), "the change of day 100 is seen by forecasts for day 107 and later only");
+        assert_ne!(calm.last(), wild.last());
+    }
+
+    #[test]
+    fn times_and_wrong_options() {
+        assert_eq!(time_us("2024-07-01T08:00:00+08:00"), time_us("2024-07-01 08:00"));
+        assert_eq!(time_us("1719820800"), time_us("2024-07-01 08:00"));
+        assert_eq!((time_us(""), time_us("NaN"), time_us("soon")), (None, None, None));
+        let error = run("k,t,v\na,0001-01-01 00:00,1\na,9000-01-01 00:00,1\n", |forecast| forecast.step = Some("minute".into())).unwrap_err();
+        assert!(error.to_string().contains("too many"), "{error}");
+        assert!(run("k,t,v\n", |forecast| forecast.horizon = 0).is_err());
+        assert!(run("k,t,v\n", |forecast| forecast.backtest_from = Some("x".into())).is_err());
     }
 }
