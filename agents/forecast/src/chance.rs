@@ -130,7 +130,7 @@ impl Measured {
     /// Which share of the foretold distribution holds `share` of what came: this record, helped by `prior`, which weighs as
     /// many outcomes as `weight`, and by a flat one.
     pub fn share(&self, share: f64, prior: &Measured, weight: f64) -> f64 {
-        const FLAT: f64 = 6.0;
+        const FLAT: f64 = 20.0;
         let from_prior = prior.seen.min(weight) / prior.seen.max(1e-9);
         let bin = |at: usize| self.bins[at] + prior.bins[at] * from_prior + FLAT / BINS as f64;
         let total: f64 = (0..BINS).map(bin).sum();

@@ -70,7 +70,7 @@ mod tests {
         (0..30).for_each(|_| intraday.learn(&day, 100.0));
         assert!((intraday.share(14 * 60) - 0.5).abs() < 0.02);
         assert!(intraday.chance(60.0, 1.5, 10.0, 600, 100.0) < 0.01, "as usual");
-        assert!(intraday.chance(60.0, 1.5, 30.0, 600, 100.0) > 0.5, "three times the usual by ten");
+        assert!(intraday.chance(60.0, 1.5, 40.0, 600, 100.0) > 0.8, "four times the usual by ten");
         assert_eq!(intraday.chance(60.0, 1.5, 100.0, 600, 100.0), 1.0);
         assert!(intraday.chance(f64::NAN, f64::NAN, f64::NAN, 9_999, 5.0).is_finite());
     }

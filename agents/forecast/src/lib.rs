@@ -1,6 +1,9 @@
 //! Forecasts with intervals: volumes by day and hour, levels by minute, and how earlier forecasts came true.
 //!
 //! Values in, forecasts out. Knows nothing of files, clocks or Kafka.
+//!
+//! Begin with [`Book`], which counts events, foretells and scores; [`Counts`] is its method for volumes and [`Intraday`] looks at a
+//! day that is not over. [`Values`] is for series that are no counts, [`Level`] for water by the minute. [`Skill`] judges them all.
 
 pub mod book;
 pub mod calendar;
