@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 
 /// Errors that are remembered.
 const WINDOW: usize = 500;
-/// How fast an end moves after a hit or a miss.
-const PACE: f64 = 0.01;
 /// With fewer errors than this the caller's scale stands in.
 const ENOUGH: usize = 20;
 
@@ -21,14 +19,17 @@ pub struct Band {
     /// Share of errors that is left outside below and above.
     outside: [f64; 2],
     tail: f64,
+    pace: f64,
+    reach: f64,
 }
 
 impl Band {
-    /// For an interval that holds with `level`, 0.01 to 0.9999.
-    pub fn new(level: f64) -> Band {
+    /// For an interval that holds with `level`, 0.01 to 0.9999. Ends move by `pace` after a hit or a miss (0.01 to 0.02 are good), and
+    /// up to `reach` halves beyond the errors seen: 0 keeps the interval narrow after a shock, 4 keeps it right.
+    pub fn new(level: f64, pace: f64, reach: f64) -> Band {
         let level = if level.is_finite() { level.clamp(0.01, 0.9999) } else { 0.9 };
         let tail = (1.0 - level) / 2.0;
-        Band { latest: VecDeque::new(), sorted: Vec::new(), outside: [tail; 2], tail }
+        Band { latest: VecDeque::new(), sorted: Vec::new(), outside: [tail; 2], tail, pace, reach }
     }
 
     fn quantile(&self, share: f64) -> f64 {
@@ -51,7 +52,9 @@ impl Band {
     pub fn ends(&self) -> (f64, f64) {
         let wide = 3.0 * (1.0 - self.sorted.len() as f64 / ENOUGH as f64).max(0.0);
         let (lo, hi) = (self.quantile(self.outside[0]), self.quantile(1.0 - self.outside[1]));
-        (lo.min(hi).min(0.0) - wide, hi.max(lo).max(0.0) + wide)
+        // An end that still misses too often when all errors seen are inside moves beyond them.
+        let beyond = self.outside.map(|outside| 1.0 + (-outside / self.tail).max(0.0) / 2.0);
+        (lo.min(hi).min(0.0) * beyond[0] - wide, hi.max(lo).max(0.0) * beyond[1] + wide)
     }
 
     /// Takes in an error in units of the scale at the time of its forecast, and the ends that were given then.
@@ -62,7 +65,7 @@ impl Band {
         if self.latest.len() >= ENOUGH {
             for (outside, missed) in self.outside.iter_mut().zip([error < given.0, error > given.1]) {
                 let aim = self.tail - f64::from(u8::from(missed));
-                *outside = (*outside + PACE * aim).clamp(0.0, (4.0 * self.tail).min(0.5));
+                *outside = (*outside + self.pace * aim).clamp(-self.reach * self.tail, (4.0 * self.tail).min(0.5));
             }
         }
         if self.latest.len() == WINDOW
@@ -93,7 +96,7 @@ mod tests {
     }
 
     fn coverage(level: f64, scale: impl Fn(u64) -> f64) -> f64 {
-        let (mut band, mut inside) = (Band::new(level), 0);
+        let (mut band, mut inside) = (Band::new(level, 0.01, 0.0), 0);
         for at in 0..4_000 {
             let (ends, error) = (band.ends(), error(at) * scale(at));
             inside += u32::from(ends.0 <= error && error <= ends.1);
@@ -113,7 +116,7 @@ mod tests {
 
     #[test]
     fn few_errors_mean_wide_ends_and_nonsense_none() {
-        let mut band = Band::new(f64::NAN);
+        let mut band = Band::new(f64::NAN, 0.01, 4.0);
         band.add(f64::NAN, (0.0, 0.0));
         assert_eq!(band.ends(), (-3.0, 3.0));
         band.add(f64::INFINITY, (0.0, 0.0));

@@ -85,7 +85,7 @@ impl Level {
     /// A gauge whose intervals shall hold with a level between 0 and 1.
     pub fn new(level: f64) -> Level {
         let inverse = (0..FEATURES * FEATURES).map(|at| if at % (FEATURES + 1) == 0 { 100.0 } else { 0.0 }).collect();
-        let ahead = Ahead { weights: [0.0; FEATURES], inverse, bands: [Band::new(level), Band::new(level)] };
+        let ahead = Ahead { weights: [0.0; FEATURES], inverse, bands: [Band::new(level, 0.02, 4.0), Band::new(level, 0.02, 4.0)] };
         Level { readings: VecDeque::new(), rain: [0.0; STORAGES.len()], base: 0.0, ahead: vec![ahead; LEADS.len()], moments: VecDeque::new(), minutes: 0 }
     }
 

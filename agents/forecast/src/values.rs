@@ -69,7 +69,7 @@ impl Values {
             leads.push(1);
         }
         let season = step.season().clamp(1, SEASON_MAX);
-        let ahead = Ahead { weights: [1.0 / EXPERTS as f64; EXPERTS], band: Band::new(level) };
+        let ahead = Ahead { weights: [1.0 / EXPERTS as f64; EXPERTS], band: Band::new(level, 0.01, 0.0) };
         Values {
             step,
             season,
