@@ -1,0 +1,4 @@
+//! Evaluations: each prints its baseline beside its figure.
+
+pub mod levels;
+pub mod volumes;
