@@ -7,6 +7,10 @@
 //! Begin with [`table`] for how files are read and written, then with the command that you came for.
 
 pub mod context;
+pub mod figures;
+pub mod labelled;
+pub mod model;
+pub mod store;
 pub mod table;
 
 pub use context::Context;
