@@ -244,10 +244,11 @@ fn count(examples: &[Example], told: &mut dyn FnMut(Progress)) -> Counted {
 
 /// Features are the buckets that enough rows use; so many that they are not too many.
 fn choose(bits: u32, uses: &[u32], rows: usize, features_max: usize) -> Index {
-    let mut least = if rows < 50 { 1 } else { 2 };
     let chosen = |least: u32| uses.iter().filter(|count| **count >= least).count();
-    while chosen(least) > features_max || (least > 1 && chosen(least) == 0) {
-        least = if chosen(least) == 0 { least - 1 } else { least + 1 };
+    // Where no two rows share anything, each feature is of one row.
+    let mut least = if rows < 50 || chosen(2) == 0 { 1 } else { 2 };
+    while chosen(least) > features_max && chosen(least + 1) > 0 {
+        least += 1;
     }
     let mut words = vec![0u64; 1 << (bits - 6)];
     for (bucket, count) in uses.iter().enumerate() {

@@ -7,6 +7,7 @@
 //! Begin with [`table`] for how files are read and written, then with the command that you came for.
 
 pub mod context;
+pub mod eval;
 pub mod figures;
 pub mod labelled;
 pub mod model;

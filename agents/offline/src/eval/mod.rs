@@ -1,0 +1,3 @@
+//! Evaluations: each prints its baseline beside its figure.
+
+pub mod messages;
