@@ -9,6 +9,10 @@
 pub mod context;
 pub mod eval;
 pub mod forecast;
+pub mod figures;
+pub mod labelled;
+pub mod model;
+pub mod store;
 pub mod table;
 
 pub use context::Context;

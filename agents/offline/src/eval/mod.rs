@@ -2,3 +2,4 @@
 
 pub mod levels;
 pub mod volumes;
+pub mod messages;
