@@ -27,7 +27,7 @@ impl Block {
 }
 
 /// Longest n-gram of characters that holds a Chinese one, and of Latin ones alone.
-const GRAM_MAX: usize = 3;
+const GRAM_MAX: usize = 2;
 const LATIN_GRAM_MIN: usize = 3;
 const LATIN_GRAM_MAX: usize = 5;
 /// The first characters of a single text, where its matter stands, are seen once more as a title.
@@ -52,7 +52,7 @@ pub(crate) trait Sink {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     chars: Vec<char>,
-    words: Vec<(u64, usize, usize)>,
+    line: String,
     fields: Vec<(u64, usize)>,
 }
 
@@ -108,35 +108,30 @@ impl Reader {
                 only_latin &= latin(*c);
                 let wanted = if only_latin { n + 1 >= LATIN_GRAM_MIN } else { n < GRAM_MAX };
                 if wanted {
-                    sink.feature(block, mix(hash), || chars[start..=start + n].iter().collect());
+                    sink.feature(block, mix(hash), || shown(&chars[start..=start + n]));
                 }
             }
         }
     }
 
+    /// Words of a dictionary and Latin words, and pairs of neighbouring Latin ones.
     fn words(&mut self, sink: &mut impl Sink) {
-        self.words.clear();
-        let mut at = 0;
-        while at < self.chars.len() {
-            let start = at;
-            let mut hash = SEEDS[Block::Words as usize];
-            while at < self.chars.len() && latin(self.chars[at]) {
-                hash = step(hash, self.chars[at]);
-                at += 1;
+        self.line.clear();
+        self.line.extend(self.chars.iter().map(|c| if *c == BREAK { ' ' } else { *c }));
+        let mut before: Option<(u64, usize)> = None;
+        let words = if self.chars.iter().all(|c| *c == BREAK || latin(*c)) { latin_words(&self.line) } else { text::words::cut(&self.line) };
+        for word in words {
+            let chars = &self.chars[word.start..word.end];
+            if chars.contains(&BREAK) {
+                continue;
             }
-            if at > start {
-                self.words.push((mix(hash), start, at));
-            } else {
-                at += 1;
+            let hash = mix(chars.iter().fold(SEEDS[Block::Words as usize], |hash, c| step(hash, *c)));
+            sink.feature(Block::Words, hash, || word.text.to_owned());
+            let is_latin = chars.iter().all(|c| latin(*c));
+            if let (Some((first, start)), true) = (before, is_latin) {
+                sink.feature(Block::Words, mix(first.rotate_left(17) ^ hash), || shown(&self.chars[start..word.end]));
             }
-        }
-        let chars = &self.chars;
-        for (place, (hash, start, end)) in self.words.iter().enumerate() {
-            sink.feature(Block::Words, *hash, || chars[*start..*end].iter().collect());
-            if let Some((next, from, to)) = self.words.get(place + 1) {
-                let pair = mix(hash.rotate_left(17) ^ next);
-                sink.feature(Block::Words, pair, || chars[*start..*end].iter().chain(&[' ']).chain(&chars[*from..*to]).collect());
-            }
+            before = is_latin.then_some((hash, word.start));
         }
     }
 
@@ -169,6 +164,24 @@ impl Reader {
 }
 
 const BREAK: char = '\0';
+
+fn shown(chars: &[char]) -> String {
+    chars.iter().map(|c| if *c == BREAK { ' ' } else { *c }).collect()
+}
+
+/// Words of a line without Chinese characters: what stands between blanks.
+fn latin_words(line: &str) -> Vec<text::words::Word<'_>> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    for piece in line.split(' ') {
+        let chars = piece.chars().count();
+        if chars > 0 {
+            words.push(text::words::Word { text: piece, start, end: start + chars });
+        }
+        start += chars + 1;
+    }
+    words
+}
 
 fn latin(c: char) -> bool {
     c.is_ascii_alphanumeric() || ('\u{c0}'..='\u{24f}').contains(&c)

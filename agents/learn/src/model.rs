@@ -47,6 +47,8 @@ pub struct Card {
     pub options: Options,
     /// Figures on rows that were held out.
     pub held_out: Figures,
+    /// What it answered on rows that were held out, and what the rows were like: the reference of its drift.
+    pub reference: crate::drift::Histograms,
 }
 
 /// A model's answer.

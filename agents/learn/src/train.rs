@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibrate::Calibration;
 use crate::dice::Dice;
+use crate::drift::Histograms;
 use crate::error::TrainError;
 use crate::features::{BLOCKS, Block, Reader, Sink};
 use crate::index::Index;
@@ -124,6 +125,13 @@ pub fn train(examples: &[Example], options: &Options, told: &mut dyn FnMut(Progr
     let threshold = threshold(&judged.iter().map(|(given, confidence, truth)| (*confidence, given == truth)).collect::<Vec<_>>(), options.risk);
     let answers: Vec<Answer> = judged.iter().map(|(given, confidence, truth)| Answer { truth, given, confidence: *confidence, accepted: *confidence >= threshold }).collect();
     let held_out = Figures::of(&answers);
+    let mut reference = Histograms::new(labels.len());
+    for (given, confidence, _) in &judged {
+        reference.answer(labels.binary_search(given).unwrap_or(usize::MAX), *confidence);
+    }
+    for (example, familiarity) in examples.iter().zip(&familiarities) {
+        reference.text(&example.input, *familiarity);
+    }
 
     let all: Vec<u32> = (0..rows.len() as u32).collect();
     let (units, weights, biases) = packed(fit(&problem, &all, options.seed, &mut tell));
@@ -138,8 +146,9 @@ pub fn train(examples: &[Example], options: &Options, told: &mut dyn FnMut(Progr
         features,
         options: options.clone(),
         held_out: held_out.clone(),
+        reference,
     };
-    let mut model = Model { card, index, rarities, weights, units, biases, calibration, threshold, familiarity_min: familiarity_min(familiarities), digest: [0; 32] };
+    let mut model = Model { card, index, rarities, weights, units, biases, calibration, threshold, familiarity_min: familiarity_min(&familiarities), digest: [0; 32] };
     let bytes = model.to_bytes();
     model.digest.copy_from_slice(&bytes[bytes.len() - 32..]);
     Ok((model, Report { held_out, rare, blank }))
@@ -251,7 +260,7 @@ fn choose(bits: u32, uses: &[u32], rows: usize, features_max: usize) -> Index {
 
 /// Leaves in the rows what was chosen, as features with their values; gives how rare each feature is, and how much of
 /// each row's text other rows have too.
-fn keep_chosen(rows: &mut Rows, blocks: Vec<u8>, index: &Index, uses: &[u32], options: &Options) -> (Vec<f32>, Vec<f32>) {
+fn keep_chosen(rows: &mut Rows, blocks: Vec<u8>, index: &Index, uses: &[u32], options: &Options) -> (Vec<f32>, Vec<Option<f32>>) {
     let examples = rows.len();
     let mut familiarities = Vec::with_capacity(examples);
     let mut rarities = Vec::with_capacity(index.len());
@@ -282,9 +291,7 @@ fn keep_chosen(rows: &mut Rows, blocks: Vec<u8>, index: &Index, uses: &[u32], op
             }
         }
         weigh(&mut rows.cells[begin..kept], |at| kept_blocks[at], &rarities, &options.weights);
-        if seen > 0.0 {
-            familiarities.push(known / seen);
-        }
+        familiarities.push((seen > 0.0).then(|| known / seen));
         start = end;
         rows.starts[row] = kept;
     }
@@ -293,7 +300,8 @@ fn keep_chosen(rows: &mut Rows, blocks: Vec<u8>, index: &Index, uses: &[u32], op
 }
 
 /// Half of what all but a hundredth of the rows reach: below it a text is of another kind than those of the training.
-fn familiarity_min(mut familiarities: Vec<f32>) -> f32 {
+fn familiarity_min(familiarities: &[Option<f32>]) -> f32 {
+    let mut familiarities: Vec<f32> = familiarities.iter().copied().flatten().collect();
     familiarities.sort_by(f32::total_cmp);
     familiarities.get(familiarities.len() / 100).map_or(0.0, |low| low / 2.0)
 }
