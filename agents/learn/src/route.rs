@@ -23,9 +23,9 @@ pub struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// The type is a field, and its words are a text too, so that a new type is known by the words that it shares.
+    /// Puts the facts under the names that a training gives them.
     pub fn of(facts: &Facts<'a>) -> Self {
-        let texts = facts.texts.iter().chain([&facts.kind]).copied().filter(|text| !text.trim().is_empty()).collect();
+        let texts = facts.texts.to_vec();
         let places = PLACES.iter().zip(facts.places).map(|(name, value)| (*name, *value));
         Self { texts, fields: std::iter::once((TYPE, facts.kind)).chain(places).collect(), time_us: facts.time_us }
     }
