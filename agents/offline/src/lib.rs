@@ -8,7 +8,12 @@
 
 pub mod context;
 pub mod eval;
+pub mod figures;
+pub mod labelled;
+pub mod model;
 pub mod moment;
+pub mod route;
+pub mod store;
 pub mod table;
 
 pub use context::Context;
