@@ -33,6 +33,8 @@ const LATIN_GRAM_MAX: usize = 5;
 /// The first characters of a single text, where its matter stands, are seen once more as a title.
 const LEAD_CHARS: usize = 24;
 const TITLE_CHARS_MAX: usize = 64;
+/// Characters of a field's value of which the parts are seen: a name or a type, no text.
+const PARTS_CHARS_MAX: usize = 128;
 
 const SEEDS: [u64; BLOCKS] = [
     0x243f_6a88_85a3_08d3,
@@ -151,6 +153,7 @@ impl Reader {
                 let hash = mix(hash);
                 sink.feature(Block::Fields, hash, || format!("{name}={}", value.trim()));
                 self.fields.push((hash, at));
+                parts(name, value, sink);
             }
         }
         for (place, (first, at)) in self.fields.iter().enumerate() {
@@ -160,6 +163,30 @@ impl Reader {
                 sink.feature(Block::Crossings, hash, || format!("{} & {}", shown(*at), shown(*other)));
             }
         }
+    }
+}
+
+/// The words of a field's value, and pairs of its Chinese characters: a value that was never seen is known by its parts.
+fn parts(name: &str, value: &str, sink: &mut impl Sink) {
+    let mut seed = SEEDS[Block::Words as usize];
+    for c in name.chars().take(TEXT_CHARS_MAX).chain(['~']) {
+        seed = step(seed, c);
+    }
+    let mut word = (seed, 0);
+    let mut before: Option<(usize, char)> = None;
+    for (at, c) in value.char_indices().take(PARTS_CHARS_MAX).chain([(value.len(), BREAK)]) {
+        let c = fold(c);
+        if latin(c) {
+            word = (step(word.0, c), if word.0 == seed { at } else { word.1 });
+        } else if word.0 != seed {
+            sink.feature(Block::Words, mix(word.0), || format!("{name}~{}", value.get(word.1..at).unwrap_or_default()));
+            word.0 = seed;
+        }
+        let chinese = c.is_alphanumeric() && !latin(c);
+        if let Some((start, first)) = before.filter(|_| chinese) {
+            sink.feature(Block::Words, mix(step(step(seed, first), c)), || format!("{name}~{}", value.get(start..at + c.len_utf8()).unwrap_or_default()));
+        }
+        before = chinese.then_some((at, c));
     }
 }
 

@@ -31,6 +31,9 @@ mod index;
 pub mod limits;
 pub mod metrics;
 mod model;
+pub mod route;
+pub mod route_memory;
+pub mod route_risk;
 mod solver;
 mod train;
 

@@ -12,6 +12,8 @@ pub mod forecast;
 pub mod figures;
 pub mod labelled;
 pub mod model;
+pub mod moment;
+pub mod route;
 pub mod store;
 pub mod table;
 

@@ -3,3 +3,8 @@
 pub mod levels;
 pub mod volumes;
 pub mod messages;
+//! Evaluations: each prints what it measures beside a baseline measured in the same run.
+
+mod bodies;
+pub mod breach;
+pub mod units;
