@@ -1,0 +1,3 @@
+//! Evaluations on real data, each with its baseline beside it.
+
+pub mod leaks;
