@@ -14,7 +14,7 @@ use crate::tail::Tail;
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RowScore {
     /// From 0 to 1: `1 / (1 + 1000 p)`, where p is the share of earlier rows that were as strange. 0.5 is once in a
-    /// thousand rows; it comes as near to 1 as the rows seen so far allow. 0 while learning.
+    /// thousand rows. Beyond the strangest row so far, p is extrapolated. 0 while learning.
     pub anomaly: f64,
     /// The column that drove it; `None` where nothing can be said.
     pub driver: Option<usize>,
@@ -95,7 +95,7 @@ impl Multi {
         }
         self.rows += 1;
         let strange = [alone.value, related.value, all];
-        let shares = [0, 1, 2].map(|at| if strange[at] > 0.0 { self.ranks[at].share_at_least(strange[at]) } else { 1.0 });
+        let shares = [0, 1, 2].map(|at| share(&self.ranks[at], strange[at]));
         // What is learnt before relations are known says nothing of their rank.
         if self.rows > WARMUP_ROWS / 2 {
             self.ranks.iter_mut().zip(strange).for_each(|(rank, strange)| rank.add(strange));
@@ -108,6 +108,16 @@ impl Multi {
         let asked = if self.relations.is_some() { 3.0 } else { 1.0 };
         RowScore { anomaly: 1.0 / (1.0 + 1_000.0 * (asked * share).min(1.0)), driver }
     }
+}
+
+/// The share of earlier rows that were as strange. Beyond the strangest of them it falls with the third power, as the tails of
+/// measurements do, so that a short file can have an alarm.
+fn share(rank: &Tail, strange: f64) -> f64 {
+    if strange <= 0.0 {
+        return 1.0;
+    }
+    let beyond = if rank.max() > 0.0 { (rank.max() / strange).min(1.0).powi(3) } else { 1.0 };
+    rank.share_at_least(strange) * beyond
 }
 
 #[derive(Default)]
