@@ -15,6 +15,8 @@ pub mod model;
 pub mod moment;
 pub mod route;
 pub mod store;
+pub mod detect_multi;
+pub mod eval;
 pub mod table;
 
 pub use context::Context;

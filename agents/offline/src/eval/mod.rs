@@ -8,3 +8,6 @@ pub mod messages;
 mod bodies;
 pub mod breach;
 pub mod units;
+//! Evaluations on real data, each with its baseline beside it.
+
+pub mod leaks;
