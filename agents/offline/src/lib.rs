@@ -7,6 +7,16 @@
 //! Begin with [`table`] for how files are read and written, then with the command that you came for.
 
 pub mod context;
+pub mod eval;
+pub mod forecast;
+pub mod figures;
+pub mod labelled;
+pub mod model;
+pub mod moment;
+pub mod route;
+pub mod store;
+pub mod detect_multi;
+pub mod eval;
 pub mod table;
 
 pub use context::Context;

@@ -47,6 +47,7 @@ mod run;
 mod scan;
 mod sequencer;
 mod service;
+mod small;
 mod sql;
 mod status;
 mod things;

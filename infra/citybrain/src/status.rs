@@ -22,6 +22,8 @@ struct Status {
     http: Option<String>,
     ready: bool,
     parts: Vec<Value>,
+    /// The small models that are asked, and those that cannot be; nothing when no brain runs.
+    models: Option<Value>,
     tables: u64,
     counts: Vec<(String, i64)>,
     last_event: Option<String>,
@@ -46,6 +48,11 @@ pub async fn run(context: &Invocation) -> Result<Ended> {
         Some(running) if running.http.is_some() => Some(get(running, "/health/ready").await?),
         _ => None,
     };
+    let models = match running.as_ref() {
+        Some(running) if running.http.is_some() => get(running, "/v1/models").await.ok().filter(|models| models["items"].is_array()),
+        _ => None,
+    };
+    let count = models.as_ref().and_then(|models| models["items"].as_array()).map(Vec::len);
     let lake = lake::open(&home).await?;
     let tables = lake::rows(&lake, "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema IN ('bronze', 'silver', 'gold', 'ops')").await?;
     let mut counts = Vec::new();
@@ -72,10 +79,11 @@ pub async fn run(context: &Invocation) -> Result<Ended> {
         http: running.as_ref().and_then(|running| running.http.clone()),
         ready: health.as_ref().is_some_and(|health| health["status"] == "ready"),
         parts,
+        models,
         tables: tables.len() as u64,
         counts,
         last_event,
-        anatomy: anatomy(tables.len(), scenarios, jobs),
+        anatomy: anatomy(tables.len(), scenarios, jobs, count),
     };
     if context.global.json {
         println!("{}", serde_json::to_string_pretty(&status)?);
@@ -86,7 +94,7 @@ pub async fn run(context: &Invocation) -> Result<Ended> {
 }
 
 /// What of the report's anatomy is here. What is not built yet says so.
-fn anatomy(tables: usize, scenarios: usize, jobs: usize) -> Vec<Organ> {
+fn anatomy(tables: usize, scenarios: usize, jobs: usize, models: Option<usize>) -> Vec<Organ> {
     let organ = |group, zh, en, is: Option<String>| Organ { group, zh, en, is };
     let some = |text: &str| Some(text.to_owned());
     vec![
@@ -94,14 +102,14 @@ fn anatomy(tables: usize, scenarios: usize, jobs: usize) -> Vec<Organ> {
         organ("2", "安全保障体系", "security", some("masking at the door, people with roles by domain and area, SASL, hash-chained journal and audit")),
         organ("2", "智能运维体系", "AIOps", some("/health, /metrics, status, doctor, replay")),
         organ("3", "数据平台", "data platform", some("Kafka, DataFusion, Delta Lake")),
-        organ("3", "模型平台", "model platform", None),
-        organ("3", "智能体平台", "agent platform", some("rules")),
+        organ("3", "模型平台", "model platform", some("small models: train, gate, promote, roll back")),
+        organ("3", "智能体平台", "agent platform", some("rules, small models after them")),
         organ("4", "算力运营", "compute operations", None),
-        organ("4", "模型运营", "model operations", None),
+        organ("4", "模型运营", "model operations", some("shadows, drift, agreement with people: /v1/models, gold.label")),
         organ("4", "数据运营", "data operations", some("event types as files, dead letters, upkeep")),
         organ("4", "生态运营", "ecosystem operations", None),
         organ("M", "数据资源", "data resources", Some(format!("{tables} tables"))),
-        organ("N", "模型资源", "model resources", some("0 models; triage by rules")),
+        organ("N", "模型资源", "model resources", Some(models.map_or_else(|| "models are asked while the brain runs".to_owned(), |count| format!("{count} models asked")))),
         organ("X", "应用", "applications", Some(format!("{scenarios} scenarios, {jobs} jobs"))),
     ]
 }
@@ -117,6 +125,27 @@ fn print(status: &Status) {
     for part in &status.parts {
         let mark = if part["ready"] == true { t("正常", "ok  ") } else { t("故障", "DOWN") };
         println!("  {mark}  {:<10} {}", part["part"].as_str().unwrap_or_default(), part["detail"].as_str().unwrap_or_default());
+    }
+    if let Some(models) = &status.models {
+        for model in models["items"].as_array().into_iter().flatten() {
+            let field = |name: &str| model[name].as_str().unwrap_or_default();
+            let mark = if model["drifted"] == true { t("输入已漂移", "inputs drifted") } else { "" };
+            let digest: String = field("digest").chars().take(12).collect();
+            println!(
+                "  {}  {:<10} {} {digest}  {} {}  {} {}/{}  {mark}",
+                field("role"),
+                field("task"),
+                field("name"),
+                model["answers"],
+                t("次回答", "answers"),
+                t("与人一致", "people agreed"),
+                model["people"]["agreed"],
+                model["people"]["compared"],
+            );
+        }
+        for problem in models["problems"].as_array().into_iter().flatten() {
+            println!("  {}  {}", t("模型不可用", "model unusable"), problem.as_str().unwrap_or_default());
+        }
     }
     if let Some(last) = &status.last_event {
         println!("{:<10} {last}", t("最新事件", "last event"));

@@ -201,7 +201,9 @@ fn summary(event_type: &str, data: &Value) -> String {
     } else if event_type.contains("workorder") {
         vec![field("request_id"), field("category"), field("district"), short(field("description"))]
     } else {
-        vec![field("unit"), field("category"), field("reason")]
+        let shadows = data["opinions"].as_array().into_iter().flatten().filter(|opinion| opinion["role"] == "shadow");
+        let shadow = |opinion: &Value| format!("{} {}: {} {} ‰", t("影子", "shadow"), opinion["model"].as_str().unwrap_or_default(), opinion["label"].as_str().unwrap_or_default(), opinion["permille"]);
+        [field("unit"), field("category"), field("reason")].into_iter().chain(shadows.map(shadow)).collect()
     };
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
 }
@@ -286,5 +288,13 @@ mod tests {
         let text = "一二三四五六七八九十一二三四五六七八九十";
         let line = summary("io.citybrain.hotline.message.v1", &serde_json::json!({"message_id": "m", "text": text}));
         assert!(!line.contains(text) && line.ends_with('…'), "{line}");
+    }
+
+    #[test]
+    fn what_shadows_think_is_shown_with_the_decision() {
+        let shadow = serde_json::json!({"role": "shadow", "model": "next", "label": "noise", "permille": 700});
+        let active = serde_json::json!({"role": "active", "model": "category", "label": "garbage", "permille": 900});
+        let line = summary("io.citybrain.decision.v1", &serde_json::json!({"category": "garbage", "reason": "r", "opinions": [active, shadow]}));
+        assert!(line.starts_with("garbage · r · ") && line.ends_with("next: noise 700 ‰") && !line.contains("900"), "{line}");
     }
 }

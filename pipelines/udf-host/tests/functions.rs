@@ -16,9 +16,9 @@ fn close(text: &str, expected: f64, tolerance: f64) {
 async fn every_function_has_its_manifest() {
     let udfs = functions();
     let names: Vec<&str> = udfs.manifests().iter().map(|it| it.name.as_str()).collect();
-    let expected = ["cap_severity", "cusum", "distance_m", "distance_to_asset", "gas_inspection_due", "geofence", "h3_cell", "pii_mask", "robust_z", "seasonal_residual", "text_normalise"];
+    let expected = ["anomaly_score", "cap_severity", "cusum", "distance_m", "distance_to_asset", "gas_inspection_due", "geofence", "h3_cell", "pii_mask", "robust_z", "seasonal_residual", "text_normalise"];
     assert_eq!(names, expected);
-    assert_eq!((udfs.scalars().len(), udfs.aggregates().len()), (8, 3));
+    assert_eq!((udfs.scalars().len(), udfs.aggregates().len()), (8, 4));
     assert!(udfs.manifests().iter().all(|it| !it.description.is_empty()));
 }
 
