@@ -11,7 +11,6 @@ pub mod eval;
 pub mod figures;
 pub mod labelled;
 pub mod model;
-pub mod moment;
 pub mod route;
 pub mod store;
 pub mod table;
