@@ -12,7 +12,6 @@ pub mod forecast;
 pub mod figures;
 pub mod labelled;
 pub mod model;
-pub mod moment;
 pub mod route;
 pub mod store;
 pub mod detect_multi;
