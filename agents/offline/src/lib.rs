@@ -16,6 +16,7 @@ pub mod route;
 pub mod store;
 pub mod detect_multi;
 pub mod eval;
+pub mod hotspots;
 pub mod table;
 
 pub use context::Context;

@@ -11,3 +11,7 @@ pub mod units;
 //! Evaluations on real data, each with its baseline beside it.
 
 pub mod leaks;
+//! Evaluations: each prints what it measures beside a baseline measured in the same run.
+
+pub mod hotspots;
+pub mod hotspots_planted;
