@@ -6,7 +6,10 @@
 //!
 //! Begin with [`table`] for how files are read and written, then with the command that you came for.
 
+pub mod bench;
 pub mod context;
+pub mod detect;
+pub mod eval;
 pub mod table;
 
 pub use context::Context;

@@ -1,0 +1,4 @@
+//! Evaluations: each prints what it measures beside a baseline measured in the same run.
+
+pub mod nab;
+pub mod nab_score;
