@@ -6,6 +6,7 @@
 //!
 //! Begin with [`table`] for how files are read and written, then with the command that you came for.
 
+pub mod bench;
 pub mod context;
 pub mod eval;
 pub mod forecast;
@@ -17,6 +18,8 @@ pub mod store;
 pub mod detect_multi;
 pub mod eval;
 pub mod hotspots;
+pub mod detect;
+pub mod eval;
 pub mod table;
 
 pub use context::Context;

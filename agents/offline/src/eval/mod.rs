@@ -15,3 +15,7 @@ pub mod leaks;
 
 pub mod hotspots;
 pub mod hotspots_planted;
+//! Evaluations: each prints what it measures beside a baseline measured in the same run.
+
+pub mod nab;
+pub mod nab_score;

@@ -1,0 +1,3 @@
+//! Benchmarks: each prints what it measures beside a baseline measured in the same run.
+
+pub mod detect;
