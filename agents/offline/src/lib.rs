@@ -8,18 +8,19 @@
 
 pub mod bench;
 pub mod context;
+pub mod detect;
+pub mod detect_multi;
 pub mod eval;
-pub mod forecast;
 pub mod figures;
+pub mod forecast;
+pub mod hotspots;
 pub mod labelled;
 pub mod model;
 pub mod route;
 pub mod store;
-pub mod detect_multi;
-pub mod eval;
-pub mod hotspots;
-pub mod detect;
-pub mod eval;
 pub mod table;
 
 pub use context::Context;
+
+/// A named evaluation or benchmark: its name, what it measures in Chinese and in English, and how it is run.
+pub type Named = (&'static str, &'static str, &'static str, fn(&Context) -> anyhow::Result<()>);
