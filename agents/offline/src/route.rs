@@ -333,7 +333,7 @@ mod tests {
         let store = Store::open(folder.path());
         store.add("owners", &model, &Columns::default()).unwrap();
         store.activate("owners", &model.digest(), "first", "").unwrap();
-        let asked = "text,type,place\n,Lamp out,d01\n,Pump out of order,d02\n";
+        let asked = "text,type,place\n,Lamp out,d01\n,Pump leaks,d02\n";
         let answers = routed(&context, folder.path(), asked, None, Some("owners"));
         assert_eq!((answers[0]["unit"].as_str(), answers[1]["unit"].as_str()), (Some("lights"), Some("water")), "{answers:?}");
         assert!(answers[0]["why"].as_str().unwrap().contains("Lamp"), "{answers:?}");

@@ -179,7 +179,9 @@ fn signature(reply: &str) -> Option<&str> {
     let undated = reply.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '年' | '月' | '日' | '。' | '-' | '.'));
     let from = undated.rfind(['。', '！', '!', '；', '：', '？', '.']).map_or(0, |at| at + undated[at..].chars().next().map_or(0, char::len_utf8));
     let name = &undated[from..];
-    (2..=NAME_CHARS_MAX).contains(&name.chars().count()).then_some(name)
+    // What was done to a matter is a sentence, no signature.
+    let done = PASSED.iter().chain(&PASSED_FOR).chain(&FOUND_FOR).any(|word| name.contains(word));
+    (!done && (2..=NAME_CHARS_MAX).contains(&name.chars().count())).then_some(name)
 }
 
 /// The first body between one of `before` and one of `after`, within a clause.
