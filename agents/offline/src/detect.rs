@@ -5,11 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use detect::{Detector, Kind, Options};
 
 use crate::context::Context;
+use crate::detect_multi::DetectMulti;
 use crate::table::{Output, Rows, columns};
 
 /// Options of `detect`.
@@ -21,9 +22,16 @@ pub struct Args {
     /// Where to write; for a folder the folder for files of the same names.
     #[arg(long, value_name = "FILE|DIR")]
     pub out: PathBuf,
-    /// Adds a column that says what is strange.
+    /// Adds a column that says what is strange; of several columns, the one that drove the score.
     #[arg(long)]
     pub explain: bool,
+    /// Balances of a water network: zones parted by `/`, each `name:in=a,b;out=c;level=d;area=m2`; what is left out is
+    /// learnt. `auto` learns all of it from columns named flow* and level*.
+    #[arg(long)]
+    pub balance: Option<String>,
+    /// Alarms of the balances, JSON lines.
+    #[arg(long, value_name = "FILE")]
+    pub alarms: Option<PathBuf>,
 }
 
 /// Columns that are no values: the time, what others said of it, and what NAB's result files add.
@@ -87,7 +95,7 @@ impl Args {
         } else {
             self.one(context, &self.input, &self.out, &mut counts)?;
         }
-        if !context.quiet {
+        if !context.quiet && counts.rows > 0 {
             let Counts { rows, without_number, without_time, alarms } = counts;
             if context.zh {
                 eprintln!("{rows} 行：{alarms} 行得分不低于 0.5；{without_number} 行没有数值，得分留空；{without_time} 行时间读不出");
@@ -100,12 +108,13 @@ impl Args {
 
     fn one(&self, context: &Context, input: &Path, out: &Path, counts: &mut Counts) -> Result<()> {
         let columns = Columns::of(input)?;
-        if let [value] = &columns.values[..] { one_series(&columns, value, input, out, self.explain, counts) } else { self.several(context, &columns, input) }
-    }
-
-    fn several(&self, context: &Context, columns: &Columns, input: &Path) -> Result<()> {
-        let names = columns.values.join(", ");
-        bail!("{}: {} {names}", input.display(), context.t("有多个数值列：", "there is more than one column of values:"))
+        match &columns.values[..] {
+            [value] if self.balance.is_none() => one_series(&columns, value, input, out, self.explain, counts),
+            _ => {
+                let (balance, alarms) = (self.balance.clone(), self.alarms.clone());
+                DetectMulti { input: input.to_owned(), output: out.to_owned(), explain: self.explain, balance, alarms }.run(context)
+            }
+        }
     }
 }
 
