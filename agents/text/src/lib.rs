@@ -4,8 +4,10 @@
 
 pub mod injection;
 pub mod language;
+pub mod intent;
 mod lexicon;
 pub mod limits;
+pub mod moment;
 pub mod near;
 pub mod normal;
 pub mod words;
