@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lexicon::{Mood, Words, mood};
+use crate::lexicon::{Mood, mood};
 use crate::normal::Normal;
 
 /// What a sender wants.
@@ -174,11 +174,4 @@ pub(crate) fn weigh(normal: &Normal, hits: &[(usize, usize, Weight)]) -> Wanted 
     let confidence_permille = if scores[best] <= 0 { 300 } else { (400 + 600 * lead / (lead + 20)).clamp(300, 990) as u32 };
     let words = spoken.iter().filter(|(_, _, of)| *of == intent).map(|(start, end, _)| normal.original(*start, *end)).collect();
     Wanted { intent, confidence_permille, words }
-}
-
-/// A [`Words`] of nothing but intents, for those who want nothing else.
-pub(crate) fn words() -> Words<Weight> {
-    let mut words = Words::new();
-    tell(|word, weight| words.whole(word, weight));
-    words
 }
