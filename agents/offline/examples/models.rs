@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use offline::{Context, bench, detect, eval, forecast, hotspots, model, route};
+use offline::{Context, bench, detect, eval, forecast, hotspots, model, route, triage};
 
 #[derive(Parser)]
 struct Cli {
@@ -24,6 +24,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Model(model::Args),
+    Triage(triage::Args),
     Route(route::Args),
     Detect(detect::Args),
     Forecast(forecast::Forecast),
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::Model(args) => args.run(&context),
+        Command::Triage(args) => args.run(&context),
         Command::Route(args) => args.run(&context),
         Command::Detect(args) => args.run(&context),
         Command::Forecast(args) => args.run(&context),

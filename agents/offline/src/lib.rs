@@ -19,6 +19,7 @@ pub mod model;
 pub mod route;
 pub mod store;
 pub mod table;
+pub mod triage;
 
 pub use context::Context;
 

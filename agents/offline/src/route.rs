@@ -244,7 +244,7 @@ impl Router<'_> {
 }
 
 /// The graph of a home: its files, else the one that ships.
-fn city(home: &Path) -> Result<Graph> {
+pub(crate) fn city(home: &Path) -> Result<Graph> {
     let alone = home.join("city.yaml");
     let mut paths: Vec<PathBuf> = match std::fs::read_dir(home.join("graph")) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect(),

@@ -96,7 +96,7 @@ const ROADS_EN: [&str; 22] = [
     "street", "st", "road", "rd", "avenue", "ave", "av", "boulevard", "blvd", "lane", "ln", "drive", "dr", "court", "ct", "highway", "hwy", "parkway", "pkwy", "terrace", "way", "pl",
 ];
 /// Words that end a name to the left.
-const STOPS_ZH: [&str; 78] = [
+const STOPS_ZH: [&str; 79] = [
     "在", "到", "从", "我", "你", "他", "她", "们", "是", "的", "了", "和", "与", "及", "跟", "把", "被", "对", "向", "由", "于", "往", "去", "经", "就", "也", "都", "这", "那", "每", "某", "请", "问", "来", "有", "没", "住", "位于", "家住", "我家", "地址",
     "附近", "旁边", "对面", "门口", "靠近", "本人", "居民", "业主", "市民", "您好", "你好", "领导", "反映", "投诉", "举报", "咨询", "求助", "建议", "希望", "路过", "经过", "为", "因", "但", "又", "还", "让", "使", "给", "将", "以", "我们", "你们", "他们", "关于", "整个",
     "多个", "几个",
@@ -239,18 +239,20 @@ impl Places {
         }
         let tokens = dictionary().tag(text, false);
         for (at, token) in tokens.iter().enumerate() {
-            let last = normal.chars[token.end - 1];
-            if !is_han(last) {
+            // 88号路灯 is cut into 88, 号路 and 灯: a road does not go on with a lamp.
+            let is_lamp = normal.chars[token.end - 1] == '路' && normal.chars.get(token.end).is_some_and(|next| "灯面边况".contains(*next));
+            let token_end = token.end - usize::from(is_lamp);
+            if token_end == token.start || !is_han(normal.chars[token_end - 1]) {
                 continue;
             }
-            let Some((suffix, ending)) = self.zh.iter().find(|(suffix, _)| normal.chars[..token.end].ends_with(suffix)) else { continue };
+            let Some((suffix, ending)) = self.zh.iter().find(|(suffix, _)| normal.chars[..token_end].ends_with(suffix)) else { continue };
             let ending = *ending;
-            let suffix_at = token.end - suffix.len();
+            let suffix_at = token_end - suffix.len();
             if ending == Ending::Number && !normal.chars[..suffix_at].last().is_some_and(|c| c.is_ascii_alphanumeric() || "一二三四五六七八九十".contains(*c)) {
                 continue;
             }
             let mut begin = at;
-            while begin > 0 && token.end - tokens[begin - 1].start <= NAME_CHARS_MAX && self.goes_on(&tokens[begin - 1], begin == at && tokens[at].start <= suffix_at && tokens[at].end - tokens[at].start == suffix.len()) {
+            while begin > 0 && token_end - tokens[begin - 1].start <= NAME_CHARS_MAX && self.goes_on(&tokens[begin - 1], begin == at && tokens[at].start <= suffix_at && tokens[at].end - tokens[at].start == suffix.len()) {
                 begin -= 1;
             }
             let start = tokens[begin].start;
@@ -260,21 +262,26 @@ impl Places {
                 _ if suffix.len() > 1 => 1,
                 _ => 1 + usize::from(matches!(ending, Ending::Premises)),
             };
-            let slice = normal.slice(start, token.end);
-            if name < least || self.no_zh.iter().any(|no| slice.ends_with(no.as_str())) && name <= 2 || NO_NAMES.contains(&token.word) {
+            let slice = normal.slice(start, token_end);
+            if name < least || self.no_zh.iter().any(|no| slice.ends_with(no.as_str())) && name <= 2 || NO_NAMES.contains(&token.word) && !self.is_named(tokens[begin..at].first()) {
                 continue;
             }
             match candidates.last_mut() {
                 Some(before) if start <= before.end => {
-                    before.end = token.end;
+                    before.end = token_end;
                     before.tenths = before.tenths.max(ending.tenths()) + 5;
                     before.ending = before.ending.max(ending);
                 }
                 // A number alone is no place.
                 _ if ending == Ending::Number && name < 3 => {}
-                _ => candidates.push(Candidate { start, end: token.end, ending, tenths: ending.tenths(), nodes: Vec::new() }),
+                _ => candidates.push(Candidate { start, end: token_end, ending, tenths: ending.tenths(), nodes: Vec::new() }),
             }
         }
+    }
+
+    /// Whether a word makes a name of what alone is none: 人民医院, but not 整条马路.
+    fn is_named(&self, first: Option<&jieba_rs::Tag<'_>>) -> bool {
+        first.is_some_and(|first| first.tag.starts_with('n') && first.word.chars().next().is_some_and(is_han))
     }
 
     /// Whether a word can be a part of a name whose end stands behind it.

@@ -138,7 +138,7 @@ pub enum Command {
     /// Small models: trained on your labels, measured, promoted, rolled back / 小模型的训练与生命周期
     Model(offline::model::Args),
     /// What each message of a file says / 读懂文件中的每条诉求
-    Triage(offline::triage::Triage),
+    Triage(offline::triage::Args),
     /// Which unit owes each row of a file / 为文件中的每一行找到责任单位
     Route(offline::route::Args),
     /// Anomaly scores of series / 时间序列异常评分
