@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use chrono::{DateTime, NaiveDateTime};
-use clap::Args;
 use detect::balance::{Direction, Settings};
 use detect::balance_network::{Alarm, Network, Role, Tank, Zone};
 use detect::multi::Multi;
@@ -17,23 +16,18 @@ use crate::Context;
 use crate::table::{Output, Rows, columns};
 
 /// Scores rows of several columns.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone)]
 pub struct DetectMulti {
     /// The readings: a first column with the time, then the values.
-    #[arg(long = "in")]
     pub input: PathBuf,
     /// The rows with their score.
-    #[arg(long = "out")]
     pub output: PathBuf,
     /// Writes the column that drove the score, too.
-    #[arg(long)]
     pub explain: bool,
     /// Balances of a water network: zones parted by `/`, each `name:in=a,b;out=c;level=d;area=m2`; what is left out is
     /// learnt. `auto` learns all of it from columns named flow* and level*.
-    #[arg(long)]
     pub balance: Option<String>,
     /// Alarms of the balances, JSON lines.
-    #[arg(long)]
     pub alarms: Option<PathBuf>,
 }
 

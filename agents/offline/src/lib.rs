@@ -6,17 +6,22 @@
 //!
 //! Begin with [`table`] for how files are read and written, then with the command that you came for.
 
+pub mod bench;
 pub mod context;
-pub mod eval;
-pub mod forecast;
-pub mod figures;
-pub mod labelled;
-pub mod model;
-pub mod moment;
-pub mod route;
-pub mod store;
+pub mod detect;
 pub mod detect_multi;
 pub mod eval;
+pub mod figures;
+pub mod forecast;
+pub mod hotspots;
+pub mod labelled;
+pub mod model;
+pub mod route;
+pub mod store;
 pub mod table;
+pub mod triage;
 
 pub use context::Context;
+
+/// A named evaluation or benchmark: its name, what it measures in Chinese and in English, and how it is run.
+pub type Named = (&'static str, &'static str, &'static str, fn(&Context) -> anyhow::Result<()>);

@@ -15,7 +15,7 @@ use learn::{Model, Scratch};
 use serde::Serialize;
 
 use crate::Context;
-use crate::moment::local_us;
+use crate::labelled::wall_time_us;
 use crate::store::Store;
 use crate::table::{Output, Rows};
 
@@ -120,7 +120,7 @@ impl Args {
         let places = cells.by_ref().take(self.place.len()).collect();
         let mut one = |there: bool| if there { cells.next().unwrap_or_default() } else { "" };
         let kind = one(self.kind.is_some());
-        let time_us = local_us(one(self.time.is_some()));
+        let time_us = wall_time_us(one(self.time.is_some()));
         Cells { texts, kind, places, time_us, id: one(self.id.is_some()) }
     }
 
@@ -244,7 +244,7 @@ impl Router<'_> {
 }
 
 /// The graph of a home: its files, else the one that ships.
-fn city(home: &Path) -> Result<Graph> {
+pub(crate) fn city(home: &Path) -> Result<Graph> {
     let alone = home.join("city.yaml");
     let mut paths: Vec<PathBuf> = match std::fs::read_dir(home.join("graph")) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect(),
@@ -277,8 +277,10 @@ fn places(graph: &Graph) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labelled::{Labelled, with_examples};
+    use crate::store::Columns;
 
-    fn routed(context: &Context, folder: &Path, rows: &str, corrections: Option<&str>) -> Vec<serde_json::Value> {
+    fn routed(context: &Context, folder: &Path, rows: &str, corrections: Option<&str>, model: Option<&str>) -> Vec<serde_json::Value> {
         let input = folder.join("in.csv");
         std::fs::write(&input, rows).unwrap();
         let corrections = corrections.map(|rows| {
@@ -287,7 +289,7 @@ mod tests {
             path
         });
         let out = folder.join("out.jsonl");
-        let args = Args { input, out: out.clone(), text: vec!["text".to_owned()], kind: Some("type".to_owned()), place: vec!["place".to_owned()], time: None, id: None, model: None, corrections };
+        let args = Args { input, out: out.clone(), text: vec!["text".to_owned()], kind: Some("type".to_owned()), place: vec!["place".to_owned()], time: None, id: None, model: model.map(str::to_owned), corrections };
         args.run(context).unwrap();
         std::fs::read_to_string(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -297,7 +299,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let context = Context { home: folder.path().to_owned(), data: None, json: false, quiet: true, zh: false };
         let rows = "text,type,place\n道路积水很深,,d02\n,,\nbroken line\n\"\0😀\",,nowhere\n";
-        let answers = routed(&context, folder.path(), rows, None);
+        let answers = routed(&context, folder.path(), rows, None, None);
         assert_eq!(answers.len(), 4);
         assert_eq!((answers[0]["unit"].as_str(), answers[0]["tier"].as_str(), answers[0]["id"].as_str()), (Some("lake-drainage"), Some("rules"), Some("1")));
         assert!(answers[0]["why"].as_str().unwrap().contains("flooding"));
@@ -309,8 +311,34 @@ mod tests {
     fn a_correction_comes_before_the_rules() {
         let folder = tempfile::tempdir().unwrap();
         let context = Context { home: folder.path().to_owned(), data: None, json: false, quiet: true, zh: true };
-        let answers = routed(&context, folder.path(), "text,type,place\n道路积水很深了,,d02\n", Some("text,type,place,unit\n道路积水很深,,d02,roads\n"));
+        let answers = routed(&context, folder.path(), "text,type,place\n道路积水很深了,,d02\n", Some("text,type,place,unit\n道路积水很深,,d02,roads\n"), None);
         assert_eq!(answers[0]["unit"], "roads");
         assert_eq!(answers[0]["alternatives"][0]["unit"], "lake-drainage");
+    }
+
+    #[test]
+    fn a_model_of_the_home_answers_and_a_correction_outvotes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context { home: folder.path().to_owned(), data: None, json: false, quiet: true, zh: false };
+        let row = |kind: &str, place: &str, unit: &str| Labelled {
+            texts: vec![String::new()],
+            fields: vec![("type".to_owned(), kind.to_owned()), ("place".to_owned(), place.to_owned())],
+            time_us: None,
+            label: unit.to_owned(),
+        };
+        let rows: Vec<Labelled> =
+            (0..80).map(|at| if at % 2 == 0 { row("Lamp out", ["d01", "d02"][at / 2 % 2], "lights") } else { row("Pump broken", ["d01", "d02"][at / 2 % 2], "water") }).collect();
+        let options = learn::Options { task: "unit".to_owned(), ..learn::Options::default() };
+        let model = with_examples(&rows, |examples| learn::train(examples, &options, &mut |_| {})).unwrap().0;
+        let store = Store::open(folder.path());
+        store.add("owners", &model, &Columns::default()).unwrap();
+        store.activate("owners", &model.digest(), "first", "").unwrap();
+        let asked = "text,type,place\n,Lamp out,d01\n,Pump leaks,d02\n";
+        let answers = routed(&context, folder.path(), asked, None, Some("owners"));
+        assert_eq!((answers[0]["unit"].as_str(), answers[1]["unit"].as_str()), (Some("lights"), Some("water")), "{answers:?}");
+        assert!(answers[0]["why"].as_str().unwrap().contains("Lamp"), "{answers:?}");
+        let answers = routed(&context, folder.path(), asked, Some("text,type,place,unit\n,Lamp out,d01,yard\n"), Some("owners"));
+        assert_eq!((answers[0]["unit"].as_str(), answers[1]["unit"].as_str()), (Some("yard"), Some("water")), "{answers:?}");
+        assert!(answers[0]["why"].as_str().unwrap().contains("people corrected"), "{answers:?}");
     }
 }

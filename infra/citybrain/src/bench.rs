@@ -32,6 +32,9 @@ pub async fn run(context: &Invocation, args: BenchArgs) -> Result<Ended> {
             for (name, zh, en) in BENCHES {
                 println!("{name:<10} {}", t(zh, en));
             }
+            for (name, zh, en, _) in offline::bench::ALL {
+                println!("{name:<10} {}", t(zh, en));
+            }
             Ok(Ended::Done)
         }
         "ingest" => ingest::run(context, &args).await,
@@ -41,7 +44,10 @@ pub async fn run(context: &Invocation, args: BenchArgs) -> Result<Ended> {
         "graph" => graph::run(context, &args).await,
         "soak" => soak::run(context, &args).await,
         "measured" => measured::run(context, &args).await,
-        other => bail!("there is no benchmark {other}: citybrain bench list shows them"),
+        other => match offline::bench::ALL.into_iter().find(|(name, ..)| *name == other) {
+            Some((.., run)) => crate::small::run(context, run).await,
+            None => bail!("there is no benchmark {other}: citybrain bench list shows them"),
+        },
     }
 }
 

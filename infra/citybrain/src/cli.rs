@@ -136,20 +136,17 @@ pub enum Command {
         action: AuditAction,
     },
     /// Small models: trained on your labels, measured, promoted, rolled back / 小模型的训练与生命周期
-    Model {
-        #[command(subcommand)]
-        action: offline::model::Action,
-    },
+    Model(offline::model::Args),
     /// What each message of a file says / 读懂文件中的每条诉求
-    Triage(offline::triage::Triage),
+    Triage(offline::triage::Args),
     /// Which unit owes each row of a file / 为文件中的每一行找到责任单位
-    Route(offline::route::Route),
+    Route(offline::route::Args),
     /// Anomaly scores of series / 时间序列异常评分
-    Detect(offline::detect::Detect),
+    Detect(offline::detect::Args),
     /// Forecasts with intervals / 带区间的预测
     Forecast(offline::forecast::Forecast),
     /// Hot issues of a stream of messages / 热点问题
-    Hotspots(offline::hotspots::Hotspots),
+    Hotspots(offline::hotspots::Args),
     /// Benchmarks, each with its baseline beside it / 基准测试
     Bench(BenchArgs),
     /// Evaluations on real data / 评测
@@ -850,7 +847,7 @@ async fn dispatch(context: Invocation, command: Command) -> Result<Ended> {
         Command::Device { action } => crate::device::run(&context, action).await,
         Command::People { command } => crate::people::run(&context, command).await,
         Command::Audit { action } => crate::audit::run(&context, action).await,
-        Command::Model { action } => crate::small::run(&context, move |offline| action.run(offline)).await,
+        Command::Model(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
         Command::Triage(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
         Command::Route(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
         Command::Detect(command) => crate::small::run(&context, move |offline| command.run(offline)).await,

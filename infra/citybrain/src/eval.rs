@@ -47,13 +47,19 @@ pub async fn run(context: &Invocation, args: EvalArgs) -> Result<Ended> {
             for (name, zh, en) in EVALS {
                 println!("{name:<10} {}", t(zh, en));
             }
+            for (name, zh, en, _) in offline::eval::ALL {
+                println!("{name:<10} {}", t(zh, en));
+            }
             Ok(Ended::Done)
         }
         "cities" => cities::run(context).await,
         "houston" => houston(context).await,
         "incidents" => incidents::run(context, &args).await,
         "taipei" => taipei(context).await,
-        other => bail!("there is no evaluation {other}: citybrain eval list shows them"),
+        other => match offline::eval::ALL.into_iter().find(|(name, ..)| *name == other) {
+            Some((.., run)) => crate::small::run(context, run).await,
+            None => bail!("there is no evaluation {other}: citybrain eval list shows them"),
+        },
     }
 }
 

@@ -24,7 +24,7 @@ const FUNCTIONS: [(&str, &[&str]); 43] = [
     ("交通局", &["交通运输", "交通局", "交通部门", "运管", "公路局", "公路管理局", "公路养护", "道路运输"]),
     ("环保局", &["环保", "生态环境", "环境保护", "环境监察"]),
     ("市监局", &["市场监督", "市场监管", "市监局", "食药", "工商", "食品药品", "质监局"]),
-    ("民政局", &["民政"]),
+    ("民政局", &["民政局", "民政部门"]),
     ("水利局", &["水利局", "水务局", "河长办"]),
     ("供水公司", &["水务集团", "自来水", "供水公司", "排水公司", "水业"]),
     ("供电公司", &["供电", "电力局", "电力公司", "电业局", "国家电网"]),
@@ -59,7 +59,7 @@ const NAMED: [(&str, &str); 8] =
 const PASSED: [&str; 1] = ["转"];
 const PASSED_FOR: [&str; 9] = ["调查", "处理", "核实", "核查", "办理", "阅", "研究", "调处", "查处"];
 const FOUND: [&str; 10] = ["经", "由", "据", "责成", "联系", "要求", "交办", "咨询", "根据", "向"];
-const FOUND_FOR: [&str; 10] = ["核实", "调查", "回复", "答复", "核查", "反馈", "现场", "了解", "负责", "工作人员"];
+const FOUND_FOR: [&str; 11] = ["办理", "核实", "调查", "回复", "答复", "核查", "反馈", "现场", "了解", "负责", "工作人员"];
 /// Longest name of a body, characters.
 const NAME_CHARS_MAX: usize = 24;
 const STOPS: [char; 12] = ['。', '！', '!', '；', '：', '？', '，', '、', ',', '（', '“', '”'];
@@ -179,7 +179,9 @@ fn signature(reply: &str) -> Option<&str> {
     let undated = reply.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '年' | '月' | '日' | '。' | '-' | '.'));
     let from = undated.rfind(['。', '！', '!', '；', '：', '？', '.']).map_or(0, |at| at + undated[at..].chars().next().map_or(0, char::len_utf8));
     let name = &undated[from..];
-    (2..=NAME_CHARS_MAX).contains(&name.chars().count()).then_some(name)
+    // What was done to a matter is a sentence, no signature.
+    let done = PASSED.iter().chain(&PASSED_FOR).chain(&FOUND_FOR).any(|word| name.contains(word));
+    (!done && (2..=NAME_CHARS_MAX).contains(&name.chars().count())).then_some(name)
 }
 
 /// The first body between one of `before` and one of `after`, within a clause.
@@ -236,7 +238,7 @@ mod tests {
             ("您好！谢谢您的来信。B3县教育体育局2018年3月5日", Some("B3县教育局")),
             ("您的留言已收悉，已转县住房和城乡建设局调查处理。", Some("B3县住建局")),
             ("网友：您好！经市公交集团核实，该线路已恢复。", Some("B市公交公司")),
-            ("您反映的问题已交由B3县柳溪镇人民政府办理", None),
+            ("您反映的问题已交由B3县柳溪镇人民政府办理", Some("柳溪镇")),
             ("已转柳溪镇人民政府办理。", Some("柳溪镇")),
             ("感谢您的关注！柳溪街道办事处 2019年1月2日", Some("柳溪街道")),
             ("已转相关部门处理。", None),

@@ -9,7 +9,7 @@ use learn::route_risk::{Backlog, Drift, Risk, RiskOptions};
 use serde::Serialize;
 
 use crate::Context;
-use crate::moment::local_us;
+use crate::labelled::wall_time_us;
 use crate::table::Rows;
 
 const DAY_US: i64 = 86_400_000_000;
@@ -66,7 +66,7 @@ pub fn run(context: &Context) -> Result<()> {
     let mut orders = Vec::new();
     for row in Rows::open(&context.data_file("work_orders/houston311_2011_2017.parquet")?, &columns)? {
         let cells = row?.cells;
-        let (Some(created_us), Some(due_us), Some(closed_us)) = (local_us(&cells[0]), local_us(&cells[1]), local_us(&cells[2])) else { continue };
+        let (Some(created_us), Some(due_us), Some(closed_us)) = (wall_time_us(&cells[0]), wall_time_us(&cells[1]), wall_time_us(&cells[2])) else { continue };
         let kind = &cells[3];
         let map: String = cells[5].chars().take(3).collect();
         orders.push(Order { created_us, due_us, closed_us, groups: [kind.clone(), format!("{kind}|{}", cells[4]), format!("{kind}|{map}")] });

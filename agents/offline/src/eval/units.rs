@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::bodies;
 use crate::Context;
-use crate::moment::local_us;
+use crate::labelled::wall_time_us;
 use crate::table::Rows;
 
 const FOLDS: usize = 5;
@@ -125,7 +125,7 @@ fn matters(context: &Context, path: &str, columns: &Columns) -> Result<Vec<Matte
         let cells = row?.cells;
         let texts = 3 + columns.texts.len();
         if !cells[0].trim().is_empty() {
-            let (unit, kind, time_us) = (cells[0].clone(), cells[1].clone(), local_us(&cells[2]));
+            let (unit, kind, time_us) = (cells[0].clone(), cells[1].clone(), wall_time_us(&cells[2]));
             matters.push(Matter { texts: cells[3..texts].to_vec(), group: kind.clone(), kind, places: cells[texts..].to_vec(), time_us, unit });
         }
     }
@@ -139,8 +139,8 @@ fn allowed(context: &Context) -> Result<Vec<Matter>> {
     let mut matters = Vec::new();
     for row in Rows::open(&context.data_file("work_orders/baltimore311_7000.csv.gz")?, &columns)? {
         let cells = row?.cells;
-        let time_us = local_us(&cells[2]);
-        let days = local_us(&cells[3]).zip(time_us).map_or_else(|| "none".to_owned(), |(due, created)| format!("{:.1}", (due - created) as f64 / 86_400e6));
+        let time_us = wall_time_us(&cells[2]);
+        let days = wall_time_us(&cells[3]).zip(time_us).map_or_else(|| "none".to_owned(), |(due, created)| format!("{:.1}", (due - created) as f64 / 86_400e6));
         let kind = format!("{days} {}", cells[1]);
         matters.push(Matter { texts: Vec::new(), group: kind.clone(), kind, places: cells[4..].to_vec(), time_us, unit: cells[0].clone() });
     }
@@ -276,7 +276,7 @@ fn replies(context: &Context) -> Result<Vec<Measured>> {
             texts: cells[..2].to_vec(),
             kind: String::new(),
             places: vec![own.clone()],
-            time_us: local_us(&cells[3]),
+            time_us: wall_time_us(&cells[3]),
             unit: body.relative(),
             group: own.clone(),
         });
