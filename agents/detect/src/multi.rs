@@ -110,8 +110,8 @@ impl Multi {
     }
 }
 
-/// The share of earlier rows that were as strange. Beyond the strangest of them it falls with the third power, as the tails of
-/// measurements do, so that a short file can have an alarm.
+/// The share of earlier rows that were as strange. Beyond the strangest of them it is made to fall with the third
+/// power, a choice, so that a short file can have an alarm.
 fn share(rank: &Tail, strange: f64) -> f64 {
     if strange <= 0.0 {
         return 1.0;

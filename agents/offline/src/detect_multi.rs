@@ -185,7 +185,7 @@ impl Told {
             began: shown(change.began),
             size_m3h: round(change.size),
             size_error_m3h: round(change.error),
-            // How far beyond the threshold of about six standard errors: chance alone does this less than once in a year.
+            // How far beyond the threshold of about six standard errors, between 0 and 1: an order, no probability.
             confidence: round(1.0 - (-(change.z.abs() - 3.0) / 2.0).exp()),
             update: alarm.update,
             zh: format!("{zone}:{} 小时平均 {:.1} m³/h,按往常应为 {:.1},相差 {:.1} 个标准误;{zh}", numbers.0, numbers.1, numbers.2, numbers.3),
