@@ -222,7 +222,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("in.csv"), folder.path().join("out.csv"));
         std::fs::write(&from, input).unwrap();
-        Args { input: from, out: to.clone(), explain }.run(&context()).unwrap();
+        Args { input: from, out: to.clone(), explain, balance: None, alarms: None }.run(&context()).unwrap();
         std::fs::read_to_string(to).unwrap()
     }
 
@@ -259,7 +259,7 @@ mod tests {
         std::fs::write(from.join("a/b/one.csv"), "timestamp,value\n1,2\n").unwrap();
         std::fs::write(from.join("two.csv"), "timestamp,value\n").unwrap();
         std::fs::write(from.join("a/notes.txt"), "no series").unwrap();
-        Args { input: from, out: to.clone(), explain: false }.run(&context()).unwrap();
+        Args { input: from, out: to.clone(), explain: false, balance: None, alarms: None }.run(&context()).unwrap();
         assert_eq!(std::fs::read_to_string(to.join("a/b/one.csv")).unwrap(), "timestamp,value,anomaly_score\n1,2,0.000000\n");
         assert_eq!(std::fs::read_to_string(to.join("two.csv")).unwrap(), "timestamp,value,anomaly_score\n");
         assert!(!to.join("a/notes.txt").exists());
@@ -270,7 +270,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let from = folder.path().join("in.csv");
         std::fs::write(&from, "when,value\n1,2\n").unwrap();
-        let error = Args { input: from, out: folder.path().join("out.csv"), explain: false }.run(&context()).unwrap_err().to_string();
+        let error = Args { input: from, out: folder.path().join("out.csv"), explain: false, balance: None, alarms: None }.run(&context()).unwrap_err().to_string();
         assert!(error.contains("no column timestamp") && error.contains("when, value"), "{error}");
     }
 

@@ -222,7 +222,6 @@ impl CityView for View {
     fn health(&self) -> BoxFuture<'_, Health> {
         let mut parts = self.parts.health();
         if let Some(sequencer) = &self.sequencer {
-            text.push_str(&sequencer.models.lock().unwrap_or_else(PoisonError::into_inner).metrics());
             let core = sequencer.core.lock().expect("the core is never poisoned");
             let exercises = core.brain().exercises().count();
             parts.push(("mode".to_owned(), true, format!("{}; {exercises} {}", core.brain().mode().name(), t("场演练", "exercise(s)"))));
@@ -274,6 +273,7 @@ impl CityView for View {
         let mut text = self.parts.metrics();
         text.push_str(&crate::jobs::metrics(&self.jobs.reports()));
         if let Some(sequencer) = &self.sequencer {
+            text.push_str(&sequencer.models.lock().unwrap_or_else(PoisonError::into_inner).metrics());
             let core = sequencer.core.lock().expect("the core is never poisoned");
             let counts = core.brain().counts();
             for (name, help, value) in [
