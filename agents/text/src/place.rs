@@ -294,6 +294,8 @@ impl Places {
             return true;
         }
         match token.tag.as_bytes().first() {
+            // 八点, 三天, 两个: what is counted or when it was belongs to no name.
+            Some(b'm') if token.word.ends_with(['点', '时', '分', '天', '日', '月', '年', '次', '个', '只', '条', '整']) => false,
             // Verbs, adjectives and such are names only right before the ending: 建设路, 幸福小区.
             Some(b'v' | b'a' | b'z' | b'd' | b'i' | b'l') => adjacent && token.end - token.start >= 2,
             Some(b'p' | b'c' | b'u' | b'r' | b'y' | b'e' | b'o' | b'w' | b't') => false,
