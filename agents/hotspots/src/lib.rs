@@ -21,5 +21,6 @@ mod stream;
 
 pub use matter::{Matter, MatterId};
 pub use places::{Place, PlaceKind};
+pub use read::places;
 pub use same::{Enough, Where};
 pub use stream::{Hotspots, Membership, Message, Options, Raised, Tie};

@@ -91,6 +91,11 @@ pub(crate) fn read(title: &str, text: &str, place: &str) -> Reading {
     reading
 }
 
+/// The places that a text names, each once.
+pub fn places(text: &str) -> Vec<Place> {
+    read("", text, "").places
+}
+
 /// Keeps the terms that say most, by what `rarity` gives for each number.
 pub(crate) fn keep_rarest(reading: &mut Reading, rarity: impl Fn(u32) -> f64) {
     if reading.terms.len() > MESSAGE_TERMS_MAX {

@@ -7,6 +7,8 @@
 //! Begin with [`table`] for how files are read and written, then with the command that you came for.
 
 pub mod context;
+pub mod eval;
+pub mod hotspots;
 pub mod table;
 
 pub use context::Context;
