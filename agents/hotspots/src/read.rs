@@ -33,7 +33,7 @@ pub(crate) struct Reading {
 
 const WEIGHT_BODY: u32 = 2;
 const WEIGHT_TITLE: u32 = 5;
-const WEIGHT_CONCEPT: u32 = 6;
+const WEIGHT_CONCEPT: u32 = 8;
 
 /// FNV-1a, 32 bits.
 pub(crate) fn hash(kind: u8, text: &str) -> u32 {
@@ -44,7 +44,16 @@ pub(crate) fn hash(kind: u8, text: &str) -> u32 {
     // The low bits of FNV are weak, and they choose the counter.
     hash ^= hash >> 15;
     hash = hash.wrapping_mul(0x2c1b_3c6d);
-    hash ^ (hash >> 12)
+    hash ^= hash >> 12;
+    // Concepts are known by their highest bit.
+    if kind == b'c' { hash | CONCEPT } else { hash & !CONCEPT }
+}
+
+const CONCEPT: u32 = 1 << 31;
+
+/// Whether a term is a concept.
+pub(crate) fn is_concept(term: u32) -> bool {
+    term & CONCEPT != 0
 }
 
 /// Full width becomes half width, letters small, controls and line ends spaces.
