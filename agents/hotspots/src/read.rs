@@ -66,7 +66,7 @@ fn normal(text: &str, max: usize) -> Vec<char> {
     };
     // A dot within a name is left out: 伊景园·滨河苑, 伊景园.滨河苑.
     let mut chars: Vec<char> = text.chars().take(max).map(plain).collect();
-    let joins = |before: Option<char>, c: char, after: Option<char>| matches!(c, '·' | '•' | '.' | ' ') && before.is_some_and(is_han) && after.is_some_and(is_han);
+    let joins = |before: Option<char>, c: char, after: Option<char>| matches!(c, '·' | '•' | '.') && before.is_some_and(is_han) && after.is_some_and(is_han);
     chars = (0..chars.len()).filter(|&i| !joins(i.checked_sub(1).map(|i| chars[i]), chars[i], chars.get(i + 1).copied())).map(|i| chars[i]).collect();
     chars
 }

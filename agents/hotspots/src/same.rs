@@ -56,7 +56,7 @@ pub struct Enough {
 
 impl Default for Enough {
     fn default() -> Enough {
-        Enough { site: 0.20, road: 0.26, company: 0.30, area: 0.36, unknown: 0.46, doubtful: 0.6, concept: 0.06, caller: 0.06, late: 0.06 }
+        Enough { site: 0.17, road: 0.22, company: 0.30, area: 0.36, unknown: 0.46, doubtful: 0.6, concept: 0.06, caller: 0.06, late: 0.04 }
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { enough: Enough::default(), merge: 0.15, retire_days: 60, raise_reports: 8, raise_reports_callers: 5, raise_callers: 6, matters_max: MATTERS_MAX }
+        Options { enough: Enough::default(), merge: 0.10, retire_days: 60, raise_reports: 8, raise_reports_callers: 5, raise_callers: 6, matters_max: MATTERS_MAX }
     }
 }
 
