@@ -2,11 +2,14 @@
 //!
 //! A concept is found by any of its words and counts as one more term of the message. It knows no grammar: 不吵 is 吵.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 /// A concept: its name and the words that say it, in lower case.
-pub type Concept = (&'static str, &'static [&'static str]);
+type Concept = (&'static str, &'static [&'static str]);
 
 /// All concepts.
-pub const CONCEPTS: &[Concept] = &[
+const CONCEPTS: &[Concept] = &[
     ("noise", &["噪音", "噪声", "太吵", "很吵", "吵得", "吵闹", "吵死", "嘈杂", "轰鸣", "轰隆", "扰民", "声音大", "声音很大", "刺耳", "喧闹", "睡不着", "无法入睡", "睡不好", "影响睡眠", "无法休息", "没法休息", "影响休息", "noise", "noisy", "loud", "sleep"]),
     ("dust", &["粉尘", "扬尘", "灰尘", "尘土", "灰大", "烟尘", "沙尘", "尘霾", "全是灰", "都是灰", "dust", "dusty"]),
     ("smell", &["臭味", "异味", "恶臭", "臭气", "刺鼻", "难闻", "很臭", "太臭", "气味", "熏人", "发臭", "臭水", "smell", "stench", "stink", "odor", "odour"]),
@@ -34,8 +37,8 @@ pub const CONCEPTS: &[Concept] = &[
     ("rubbish", &["垃圾", "乱扔", "清运", "乱倒", "脏乱", "卫生差", "不清扫", "清扫", "保洁", "环卫", "garbage", "trash", "rubbish", "litter", "dumping"]),
     ("road surface", &["坑洼", "坑坑洼洼", "路面破", "破损", "破烂", "路面塌", "塌陷", "坑洞", "大坑", "颠簸", "凹凸", "硬化", "沥青", "烂路", "路烂", "pothole", "potholes"]),
     ("manhole", &["井盖", "窨井", "雨箅", "manhole"]),
-    ("street light", &["路灯", "不亮", "照明", "漆黑", "黑灯", "摸黑", "streetlight", "streetlights", "street light", "lamp", "lamps"]),
-    ("traffic light", &["红绿灯", "信号灯", "斑马线", "人行横道", "天桥", "traffic light", "signal", "crosswalk", "crossing"]),
+    ("street light", &["路灯", "不亮", "照明", "漆黑", "黑灯", "摸黑", "streetlight", "streetlights", "street light", "street lights", "street lamp", "street lamps", "lamp", "lamps"]),
+    ("traffic light", &["红绿灯", "信号灯", "斑马线", "人行横道", "天桥", "traffic light", "traffic lights", "signal", "crosswalk", "crossing"]),
     ("traffic jam", &["拥堵", "堵车", "塞车", "堵死", "很堵", "太堵", "交通瘫痪", "水泄不通", "congestion", "jam", "jammed", "gridlock"]),
     ("speeding", &["超速", "飙车", "炸街", "改装车", "闯红灯", "逆行", "speeding", "racing"]),
     ("bus", &["公交", "巴士", "班车", "班次", "等车", "发车", "bus", "buses"]),
@@ -56,7 +59,7 @@ pub const CONCEPTS: &[Concept] = &[
     ("subsidy", &["补贴", "补助", "津贴", "人才新政", "奖励", "subsidy"]),
     ("residence", &["落户", "户口", "户籍", "身份证", "居住证"]),
     ("school place", &["入学", "上学", "学位", "学区", "划片", "就读", "招生", "转学", "读书难", "enrolment", "enrollment"]),
-    ("school", &["学校", "小学", "中学", "老师", "教师", "补课", "学生", "培训班", "培训机构", "school", "teacher"]),
+    ("school", &["学校", "小学", "中学", "老师", "教师", "补课", "学生", "培训班", "培训机构", "school", "teacher", "teachers"]),
     ("kindergarten", &["幼儿园", "幼师", "普惠园", "kindergarten"]),
     ("school meals", &["食堂", "午餐", "营养餐", "配餐", "canteen"]),
     ("food", &["食品", "食物中毒", "过期", "变质", "不卫生", "拉肚子", "餐馆", "餐厅", "food", "restaurant"]),
@@ -82,4 +85,34 @@ pub const CONCEPTS: &[Concept] = &[
 ];
 
 /// How far a concept's word reaches, characters.
-pub const WORD_CHARS_MAX: usize = 16;
+pub(crate) const WORD_CHARS_MAX: usize = 16;
+
+/// The length of a word that stands here; an English one begins and ends where its letters do.
+pub(crate) fn word_at(chars: &[char], at: usize, word: &str) -> Option<usize> {
+    let mut end = at;
+    for c in word.chars() {
+        if chars.get(end) != Some(&c) {
+            return None;
+        }
+        end += 1;
+    }
+    let goes_on = |i: usize| chars.get(i).is_some_and(char::is_ascii_alphanumeric);
+    let within = chars.get(at).is_some_and(char::is_ascii_alphanumeric) && (goes_on(end) || at > 0 && goes_on(at - 1));
+    (!within).then_some(end - at)
+}
+
+/// The longest word of a concept that stands here: its length and the concept.
+pub(crate) fn concept_at(chars: &[char], at: usize) -> Option<(usize, &'static str)> {
+    // Built once for the life of the program.
+    static BY_FIRST: LazyLock<BTreeMap<char, Vec<(&'static str, &'static str)>>> = LazyLock::new(|| {
+        let mut table: BTreeMap<char, Vec<(&str, &str)>> = BTreeMap::new();
+        for (name, words) in CONCEPTS {
+            for word in *words {
+                table.entry(word.chars().next().unwrap_or(' ')).or_default().push((word, name));
+            }
+        }
+        table
+    });
+    let here = BY_FIRST.get(&chars[at])?.iter().filter_map(|(word, name)| word_at(chars, at, word).map(|length| (length, *name)));
+    here.max_by_key(|(length, _)| *length)
+}

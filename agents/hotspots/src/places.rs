@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::common::{FORMULAS, is_english_filler};
+use crate::concepts::concept_at;
 use crate::limits::MESSAGE_PLACES_MAX;
 
 /// What a name stands for; the order is from the narrow to the wide.
@@ -188,6 +189,10 @@ fn chinese(chars: &[char], free: usize, at: usize, length: usize, kind: PlaceKin
         start -= 1;
     }
     let core = &chars[start..at];
+    // 搅拌厂 is what it is, not what it is called.
+    if (start..at).any(|i| concept_at(chars, i).is_some_and(|(word, _)| i + word >= at + length)) {
+        return None;
+    }
     let latin = core.iter().any(|c| c.is_ascii_alphanumeric());
     let digits = core.iter().rev().take_while(|c| c.is_ascii_digit()).count();
     if kind == PlaceKind::District {
