@@ -18,7 +18,7 @@ pub const MATTER_PLACES_MAX: usize = 24;
 pub const MATTER_MEMBERS_MAX: usize = 256;
 /// Callers of one matter that are told apart; beyond, each report counts as a new caller's (an issue of that size is hot anyway).
 pub const MATTER_CALLERS_MAX: usize = 4_096;
-/// Live matters; beyond, the one that was silent longest retires. At about 2 KB each that is 40 MB.
+/// Live matters; beyond, the one that was silent longest retires. At 2 to 4 KB each that is up to 80 MB.
 pub const MATTERS_MAX: usize = 20_000;
 /// Matters looked up by one term, the newest: a term that more share says little.
 pub const POSTINGS_MAX: usize = 256;

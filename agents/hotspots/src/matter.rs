@@ -44,6 +44,8 @@ pub struct Matter {
     pub(crate) faded_us: i64,
     /// Sum of the weights of each term over the members, sorted by number.
     pub(crate) terms: Vec<(u32, u32)>,
+    /// Length of the vector of its terms as it was when the last member came.
+    pub(crate) norm_micro: u64,
     /// Members that named each place, the most named first.
     pub(crate) places: Vec<(Place, u32)>,
     /// Terms by which the index holds it.
@@ -70,6 +72,7 @@ impl Matter {
             slow_micro: 0,
             faded_us: time_us,
             terms: Vec::new(),
+            norm_micro: 0,
             places: Vec::new(),
             indexed: Vec::new(),
         }

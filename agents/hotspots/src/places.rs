@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::common::{FORMULAS, is_english_filler};
+use crate::concepts::concept_at;
 use crate::limits::MESSAGE_PLACES_MAX;
 
 /// What a name stands for; the order is from the narrow to the wide.
@@ -89,6 +90,13 @@ const SHORT: &[(char, PlaceKind, &str, &str)] = &[
     ('轩', PlaceKind::Site, "", ""),
     ('邸', PlaceKind::Site, "", ""),
     ('居', PlaceKind::Site, "邻定移同群新民安旧", "民住委然留家"),
+    ('里', PlaceKind::Site, "这那家屋夜城乡公心哪车区村路子水院手眼嘴肚店校楼厂园站巷房群包池河湖班县市镇海库道室场箱柜管桥洞街万英百千袋邻梦沟坑井", "面头外边程长"),
+    ('坊', PlaceKind::Site, "作工磨", ""),
+    ('阁', PlaceKind::Site, "内", ""),
+    ('墅', PlaceKind::Site, "", ""),
+    ('庄', PlaceKind::Site, "村山钱", "稼严园"),
+    ('寨', PlaceKind::Site, "", ""),
+    ('塘', PlaceKind::Site, "鱼池水", ""),
     ('村', PlaceKind::Site, "本全我农该各乡山进同邻", "民委里长镇支干书级庄主"),
     ('镇', PlaceKind::Area, "乡城本全集该", "政里上区静"),
     ('乡', PlaceKind::Area, "家下城老", "镇村下政里亲"),
@@ -100,7 +108,7 @@ const SHORT: &[(char, PlaceKind, &str, &str)] = &[
 /// Characters that seldom stand in a name, and words that end before one.
 const BEFORE: &str = "的在于是了和与及到从对向由被把给让去有这那该本各每某我你他们请为就都也还并且或但而之以等住至离距个条座栋处内外旁侧市区县省镇乡、";
 const BEFORE_WORDS: &[&str] = &[
-    "位于", "地处", "坐落", "座落", "靠近", "毗邻", "紧邻", "来自", "经过", "途经", "沿线", "期待", "质疑", "反对", "抗议", "求助", "家住", "租住", "居住", "隔壁", "整个", "所有", "街道", "开发商",
+    "位于", "地处", "要求", "督促", "责令", "督办", "联合", "找到", "通知", "坐落", "座落", "靠近", "毗邻", "紧邻", "来自", "经过", "途经", "沿线", "期待", "质疑", "反对", "抗议", "求助", "家住", "租住", "居住", "隔壁", "整个", "所有", "街道", "开发商",
     "旁的", "路口", "交汇处", "交叉口", "前往", "进入", "开往", "晚上", "半夜", "凌晨", "物业", "西地省", "项目",
 ];
 /// How long a name is before its ending, characters.
@@ -181,6 +189,10 @@ fn chinese(chars: &[char], free: usize, at: usize, length: usize, kind: PlaceKin
         start -= 1;
     }
     let core = &chars[start..at];
+    // 搅拌厂 is what it is, not what it is called.
+    if (start..at).any(|i| concept_at(chars, i).is_some_and(|(word, _)| i + word >= at + length)) {
+        return None;
+    }
     let latin = core.iter().any(|c| c.is_ascii_alphanumeric());
     let digits = core.iter().rev().take_while(|c| c.is_ascii_digit()).count();
     if kind == PlaceKind::District {
@@ -193,7 +205,7 @@ fn chinese(chars: &[char], free: usize, at: usize, length: usize, kind: PlaceKin
     } else if kind == PlaceKind::Road && digits > 0 {
         // Bus 202路, metro 3号线.
         start = at - digits;
-    } else if core.len() < 2 && !latin || core.len() == digits {
+    } else if core.len() < 2 && !latin || core.len() == digits || chars[at] == '里' && core.len() != 2 {
         return None;
     } else if short && core.len() > 5 && !latin {
         // A longer run before 路 or 园 is a sentence more often than a name; its end is taken.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::common::{FORMULAS, is_english_filler};
-use crate::concepts::{CONCEPTS, WORD_CHARS_MAX};
+use crate::concepts::{WORD_CHARS_MAX, concept_at, word_at};
 use crate::limits::{MESSAGE_TERMS_MAX, TEXT_CHARS_MAX, TITLE_CHARS_MAX};
 use crate::places::{Mention, Place, is_han, mentions};
 
@@ -33,7 +33,7 @@ pub(crate) struct Reading {
 
 const WEIGHT_BODY: u32 = 2;
 const WEIGHT_TITLE: u32 = 5;
-const WEIGHT_CONCEPT: u32 = 6;
+const WEIGHT_CONCEPT: u32 = 8;
 
 /// FNV-1a, 32 bits.
 pub(crate) fn hash(kind: u8, text: &str) -> u32 {
@@ -44,7 +44,16 @@ pub(crate) fn hash(kind: u8, text: &str) -> u32 {
     // The low bits of FNV are weak, and they choose the counter.
     hash ^= hash >> 15;
     hash = hash.wrapping_mul(0x2c1b_3c6d);
-    hash ^ (hash >> 12)
+    hash ^= hash >> 12;
+    // Concepts are known by their highest bit.
+    if kind == b'c' { hash | CONCEPT } else { hash & !CONCEPT }
+}
+
+const CONCEPT: u32 = 1 << 31;
+
+/// Whether a term is a concept.
+pub(crate) fn is_concept(term: u32) -> bool {
+    term & CONCEPT != 0
 }
 
 /// Full width becomes half width, letters small, controls and line ends spaces.
@@ -57,7 +66,7 @@ fn normal(text: &str, max: usize) -> Vec<char> {
     };
     // A dot within a name is left out: 伊景园·滨河苑, 伊景园.滨河苑.
     let mut chars: Vec<char> = text.chars().take(max).map(plain).collect();
-    let joins = |before: Option<char>, c: char, after: Option<char>| matches!(c, '·' | '•' | '.' | ' ') && before.is_some_and(is_han) && after.is_some_and(is_han);
+    let joins = |before: Option<char>, c: char, after: Option<char>| matches!(c, '·' | '•' | '.') && before.is_some_and(is_han) && after.is_some_and(is_han);
     chars = (0..chars.len()).filter(|&i| !joins(i.checked_sub(1).map(|i| chars[i]), chars[i], chars.get(i + 1).copied())).map(|i| chars[i]).collect();
     chars
 }
@@ -106,39 +115,6 @@ pub(crate) fn keep_rarest(reading: &mut Reading, rarity: impl Fn(u32) -> f64) {
     }
 }
 
-/// Words of the table by their first character, longest first.
-fn word_at(chars: &[char], at: usize, words: &[&'static str]) -> Option<usize> {
-    let matches = |word: &str| {
-        let mut length = 0;
-        for c in word.chars() {
-            if chars.get(at + length) != Some(&c) {
-                return None;
-            }
-            length += 1;
-        }
-        // An English word ends where its letters end.
-        let cut = |i: usize| chars.get(i).is_some_and(char::is_ascii_alphanumeric);
-        let latin = chars[at].is_ascii_alphanumeric();
-        (!latin || !(cut(at + length) || at > 0 && cut(at - 1))).then_some(length)
-    };
-    words.iter().filter_map(|word| matches(word)).max()
-}
-
-/// Where concepts stand: start, end, name. A table by first character is built once for the life of the program.
-fn concepts_at(chars: &[char], at: usize) -> Option<(usize, &'static str)> {
-    static BY_FIRST: std::sync::LazyLock<BTreeMap<char, Vec<(&'static str, &'static str)>>> = std::sync::LazyLock::new(|| {
-        let mut table: BTreeMap<char, Vec<(&str, &str)>> = BTreeMap::new();
-        for (name, words) in CONCEPTS {
-            for word in *words {
-                debug_assert!(word.chars().count() <= WORD_CHARS_MAX, "{word} is too long for a word");
-                table.entry(word.chars().next().unwrap_or(' ')).or_default().push((word, name));
-            }
-        }
-        table
-    });
-    BY_FIRST.get(&chars[at])?.iter().filter_map(|(word, name)| word_at(chars, at, &[word]).map(|length| (length, *name))).max_by_key(|(length, _)| *length)
-}
-
 fn formula_at(chars: &[char], at: usize) -> Option<usize> {
     static BY_FIRST: std::sync::LazyLock<BTreeMap<char, Vec<&'static str>>> = std::sync::LazyLock::new(|| {
         let mut table: BTreeMap<char, Vec<&str>> = BTreeMap::new();
@@ -147,7 +123,7 @@ fn formula_at(chars: &[char], at: usize) -> Option<usize> {
         }
         table
     });
-    word_at(chars, at, BY_FIRST.get(&chars[at])?)
+    BY_FIRST.get(&chars[at])?.iter().filter_map(|word| word_at(chars, at, word)).max()
 }
 
 fn part_terms(chars: &[char], places: &[Mention], add: &mut impl FnMut(u8, String, u32)) {
@@ -157,7 +133,7 @@ fn part_terms(chars: &[char], places: &[Mention], add: &mut impl FnMut(u8, Strin
     }
     let mut at = 0;
     while at < chars.len() {
-        if let Some((length, name)) = concepts_at(chars, at).filter(|_| !skip[at]) {
+        if let Some((length, name)) = concept_at(chars, at).filter(|_| !skip[at]) {
             add(b'c', name.to_owned(), WEIGHT_CONCEPT / WEIGHT_BODY);
             at += length;
         } else if let Some(length) = formula_at(chars, at).filter(|_| !skip[at]) {

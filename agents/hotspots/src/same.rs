@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::frequency::Frequency;
 use crate::matter::Matter;
 use crate::places::{Place, PlaceKind};
-use crate::read::{Reading, hash};
+use crate::read::{Reading, hash, is_concept};
 
 /// How the places of a message and of a matter stand to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub struct Enough {
     pub unknown: f64,
     /// With a neighbourhood in common and narrower places that differ.
     pub doubtful: f64,
+    /// What a concept in common spares, and what concepts without one in common cost.
+    pub concept: f64,
     /// What the same caller is spared.
     pub caller: f64,
     /// What is added at the end of the time after which a matter retires.
@@ -54,7 +56,7 @@ pub struct Enough {
 
 impl Default for Enough {
     fn default() -> Enough {
-        Enough { site: 0.20, road: 0.26, company: 0.30, area: 0.36, unknown: 0.42, doubtful: 0.6, caller: 0.06, late: 0.06 }
+        Enough { site: 0.17, road: 0.22, company: 0.30, area: 0.36, unknown: 0.46, doubtful: 0.6, concept: 0.06, caller: 0.06, late: 0.04 }
     }
 }
 
@@ -77,25 +79,61 @@ fn value(weight: f64, rarity: f64) -> f64 {
     weight.sqrt() * rarity
 }
 
-/// Cosine of two sparse vectors sorted by term; `reports` makes a matter's sums means.
-pub(crate) fn likeness(a: &[(u32, u32)], a_reports: u64, b: &[(u32, u32)], b_reports: u64, frequency: &Frequency) -> f64 {
-    let weight = |weight: u32, reports: u64| f64::from(weight) / reports.max(1) as f64;
-    let norm = |terms: &[(u32, u32)], reports: u64| terms.iter().map(|(term, w)| value(weight(*w, reports), frequency.rarity(*term)).powi(2)).sum::<f64>().sqrt();
-    let (mut i, mut j, mut dot) = (0, 0, 0.0);
-    while i < a.len() && j < b.len() {
-        match a[i].0.cmp(&b[j].0) {
-            std::cmp::Ordering::Less => i += 1,
-            std::cmp::Ordering::Greater => j += 1,
-            std::cmp::Ordering::Equal => {
-                let rarity = frequency.rarity(a[i].0);
-                dot += value(weight(a[i].1, a_reports), rarity) * value(weight(b[j].1, b_reports), rarity);
-                i += 1;
-                j += 1;
+fn mean(weight: u32, reports: u64) -> f64 {
+    f64::from(weight) / reports.max(1) as f64
+}
+
+/// Length of a matter's vector, millionths.
+pub(crate) fn norm_micro(terms: &[(u32, u32)], reports: u64, frequency: &Frequency) -> u64 {
+    let square: f64 = terms.iter().map(|(term, weight)| value(mean(*weight, reports), frequency.rarity(*term)).powi(2)).sum();
+    (square.sqrt() * 1e6) as u64
+}
+
+/// What is said, ready to be compared with many matters: terms and their values, sorted by term.
+pub(crate) struct Vector {
+    values: Vec<(u32, f64, f64)>,
+    norm: f64,
+}
+
+impl Vector {
+    /// Of terms with their weights, sorted by term; `reports` makes a matter's sums means.
+    pub fn of(terms: impl Iterator<Item = (u32, u32)>, reports: u64, frequency: &Frequency) -> Vector {
+        let valued = |(term, weight): (u32, u32)| {
+            let rarity = frequency.rarity(term);
+            (term, value(mean(weight, reports), rarity), rarity)
+        };
+        let values: Vec<(u32, f64, f64)> = terms.map(valued).collect();
+        let norm = values.iter().map(|(_, value, _)| value * value).sum::<f64>().sqrt();
+        Vector { values, norm }
+    }
+
+    /// Whether one of the concepts is among the main ones of the matter; `None` when either has none.
+    pub fn concepts_in_common(&self, matter: &Matter) -> Option<bool> {
+        let concepts = || matter.terms.iter().filter(|(term, _)| is_concept(*term));
+        let most = concepts().map(|(_, weight)| *weight).max()?;
+        let mut here = self.values.iter().map(|(term, ..)| *term).filter(|term| is_concept(*term)).peekable();
+        here.peek()?;
+        Some(here.any(|term| concepts().any(|(other, weight)| *other == term && weight.saturating_mul(4) >= most)))
+    }
+
+    /// Cosine to a matter's vector.
+    pub fn likeness(&self, terms: &[(u32, u32)], reports: u64, norm_micro: u64) -> f64 {
+        let (mut i, mut j, mut dot) = (0, 0, 0.0);
+        while i < self.values.len() && j < terms.len() {
+            let (term, here, rarity) = self.values[i];
+            match term.cmp(&terms[j].0) {
+                std::cmp::Ordering::Less => i += 1,
+                std::cmp::Ordering::Greater => j += 1,
+                std::cmp::Ordering::Equal => {
+                    dot += here * value(mean(terms[j].1, reports), rarity);
+                    i += 1;
+                    j += 1;
+                }
             }
         }
+        let norms = self.norm * norm_micro as f64 / 1e6;
+        if norms > 0.0 { (dot / norms).min(1.0) } else { 0.0 }
     }
-    let norms = norm(a, a_reports) * norm(b, b_reports);
-    if norms > 0.0 { dot / norms } else { 0.0 }
 }
 
 /// How the places of a message stand to those of a matter.
@@ -125,8 +163,15 @@ fn compare<'a>(named: &dyn Fn(PlaceKind) -> Vec<&'a Place>, reading: Option<&Rea
     }
     let (area, district) = (common(PlaceKind::Area), common(PlaceKind::District));
     let apart = area.is_none() && differ(PlaceKind::Area) || district.is_none() && differ(PlaceKind::District);
-    if sites_differ || differ(PlaceKind::Road) {
+    // A site on one side and a road on the other name nothing in common either.
+    let kinds = [PlaceKind::Site, PlaceKind::Road];
+    let here = kinds.iter().any(|kind| !named(*kind).is_empty());
+    let there = kinds.iter().any(|kind| matter.main_places(*kind).next().is_some());
+    if sites_differ || differ(PlaceKind::Road) || here && there && apart {
         return Where::Different;
+    }
+    if here && there {
+        return area.map_or(Where::Different, Where::Doubtful);
     }
     if let Some(company) = common(PlaceKind::Company).or_else(|| written(PlaceKind::Company)) {
         return Where::SameCompany(company);

@@ -9,7 +9,7 @@ use crate::limits::{CANDIDATES_MAX, MATTERS_MAX, NAME_CHARS_MAX, POSTINGS_MAX, T
 use crate::matter::{Matter, MatterId};
 use crate::places::PlaceKind;
 use crate::read::{Reading, hash, keep_rarest, read};
-use crate::same::{Enough, Where, compare_matters, compare_places, likeness};
+use crate::same::{Enough, Vector, Where, compare_matters, compare_places, norm_micro};
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -22,11 +22,12 @@ pub struct Options {
     pub merge: f64,
     /// A matter that was silent for so many days retires: what comes later is a new one.
     pub retire_days: u32,
-    /// Reports at which an issue is raised, when enough callers are among them.
+    /// Reports at which an issue is raised, when enough callers are among them. Below the ten at which it must be known,
+    /// since two in ten may have told it in words or by a name that were not recognised.
     pub raise_reports: u64,
     /// Callers who must be among them: one caller's many reports raise nothing.
     pub raise_reports_callers: u64,
-    /// Callers at whom it is raised without waiting for so many reports, since a report that was told in other words may be missing.
+    /// Callers at whom it is raised without waiting for so many reports.
     pub raise_callers: u64,
     /// Most live matters.
     pub matters_max: usize,
@@ -34,7 +35,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { enough: Enough::default(), merge: 0.15, retire_days: 60, raise_reports: 10, raise_reports_callers: 5, raise_callers: 8, matters_max: MATTERS_MAX }
+        Options { enough: Enough::default(), merge: 0.10, retire_days: 60, raise_reports: 8, raise_reports_callers: 5, raise_callers: 6, matters_max: MATTERS_MAX }
     }
 }
 
@@ -193,8 +194,11 @@ impl Hotspots {
         self.now_us = self.now_us.max(now_us);
         let retired = self.retire();
         let mut reading = read(message.title, message.text, message.place);
-        self.frequency.count(reading.terms.iter().map(|term| term.id));
-        self.count_pairs_of_places(&reading);
+        // Pairs within names of places are no terms, but whether a name is an everyday word must be known.
+        let mut heard: Vec<u32> = reading.terms.iter().map(|term| term.id).chain(reading.pairs.iter().copied()).collect();
+        heard.sort_unstable();
+        heard.dedup();
+        self.frequency.count(heard.into_iter());
         keep_rarest(&mut reading, |term| self.frequency.rarity(term));
         let caller: String = message.caller.chars().take(NAME_CHARS_MAX).collect();
         let (best, others) = self.best(&reading, &caller, now_us);
@@ -214,11 +218,6 @@ impl Hotspots {
         Membership { matter: id, tie, new_caller, merged, raised, retired }
     }
 
-    /// Pairs within names of places are no terms, but whether a name is an everyday word must be known.
-    fn count_pairs_of_places(&mut self, reading: &Reading) {
-        let _ = reading;
-    }
-
     fn retire(&mut self) -> Vec<Matter> {
         let mut retired = Vec::new();
         let horizon = self.now_us.saturating_sub(i64::from(self.options.retire_days).saturating_mul(DAY_US));
@@ -235,17 +234,27 @@ impl Hotspots {
 
     /// The matter that the message fits best, and others that it fits.
     fn best(&self, reading: &Reading, caller: &str, now_us: i64) -> (Option<(MatterId, Tie)>, Vec<MatterId>) {
-        let said: Vec<(u32, u32)> = reading.terms.iter().map(|term| (term.id, term.weight)).collect();
+        let said = Vector::of(reading.terms.iter().map(|term| (term.id, term.weight)), 1, &self.frequency);
+        // Less than this is enough nowhere.
+        let least = self.options.enough.site - self.options.enough.caller - self.options.enough.concept;
         let mut fits: Vec<(f64, MatterId, Tie)> = Vec::new();
         for id in self.candidates(reading) {
             let matter = &self.matters[&id];
+            let likeness = said.likeness(&matter.terms, matter.reports, matter.norm_micro);
+            if likeness < least {
+                continue;
+            }
             let place = compare_places(reading, matter, &self.frequency);
             let Some(enough) = self.options.enough.at(&place) else { continue };
             let days = (now_us.saturating_sub(matter.last_us)).max(0) as f64 / DAY_US as f64;
             let same_caller = matter.has_caller(caller);
             let late = self.options.enough.late * days / f64::from(self.options.retire_days.max(1));
-            let enough = enough + late - if same_caller { self.options.enough.caller } else { 0.0 };
-            let likeness = likeness(&said, 1, &matter.terms, matter.reports, &self.frequency);
+            let about = match said.concepts_in_common(matter) {
+                Some(true) => -self.options.enough.concept,
+                Some(false) => self.options.enough.concept,
+                None => 0.0,
+            };
+            let enough = enough + about + late - if same_caller { self.options.enough.caller } else { 0.0 };
             if likeness >= enough {
                 let words = self.words(reading, matter);
                 // A matter with more members is the likelier home of what fits two.
@@ -327,8 +336,9 @@ impl Hotspots {
             matter.warm(1_000_000, 1_000_000);
         }
         matter.note_peak(message.time_us);
-        let said: Vec<(u32, u32)> = reading.terms.iter().map(|term| (term.id, term.weight)).collect();
-        let fit = (likeness(&said, 1, &matter.terms, matter.reports, frequency) * 1000.0) as u64;
+        matter.norm_micro = norm_micro(&matter.terms, matter.reports, frequency);
+        let said = Vector::of(reading.terms.iter().map(|term| (term.id, term.weight)), 1, frequency);
+        let fit = (said.likeness(&matter.terms, matter.reports, matter.norm_micro) * 1000.0) as u64;
         // The title is the one that says what most say; the bar rises with the number of members.
         if matter.title.is_empty() || fit > matter.title_fit_milli {
             matter.title = title(message);
@@ -346,7 +356,8 @@ impl Hotspots {
             let (a, b) = (&self.matters[&id], &self.matters[other]);
             let place = compare_matters(b, a, &self.frequency);
             let Some(enough) = self.options.enough.at(&place) else { continue };
-            if likeness(&a.terms, a.reports, &b.terms, b.reports, &self.frequency) < enough + self.options.merge {
+            let said = Vector::of(a.terms.iter().copied(), a.reports, &self.frequency);
+            if said.likeness(&b.terms, b.reports, b.norm_micro) < enough + self.options.merge {
                 continue;
             }
             self.set_index(*other, Vec::new());
@@ -380,6 +391,7 @@ impl Hotspots {
             matter.add_member(member);
         }
         matter.add_terms(&gone.terms, |term| frequency.rarity(term));
+        matter.norm_micro = norm_micro(&matter.terms, matter.reports, frequency);
         matter.add_places(&gone.places);
         let at_us = matter.faded_us.max(gone.faded_us);
         matter.fade(at_us);
@@ -444,7 +456,7 @@ fn place_keys<'a>(places: impl Iterator<Item = (PlaceKind, &'a str)>) -> Vec<u32
 }
 
 fn site_key(pair: u32) -> u32 {
-    pair ^ 0x5bd1_e995
+    (pair ^ 0x5bd1_e995) & (u32::MAX >> 1)
 }
 
 fn index_keys(matter: &Matter, frequency: &Frequency) -> Vec<u32> {

@@ -222,7 +222,8 @@ pub fn group(rows: &[Row], options: Options, done: &mut dyn FnMut()) -> Grouped 
         grouped.live_max = grouped.live_max.max(hotspots.matters().len());
         done();
     }
-    for matter in &mut grouped.matters {
+    // A matter that was merged away lives on in its home, and so does what was raised of it.
+    for matter in grouped.matters.iter_mut().chain(grouped.raised.iter_mut().map(|raised| &mut raised.matter)) {
         while let Some(home) = homes.get(matter) {
             *matter = *home;
         }

@@ -23,10 +23,9 @@ const SEEDS: &[u64] = &[1, 2, 3];
 const YEAR_2019_US: (i64, i64) = (1_546_300_800_000_000, 1_577_836_800_000_000);
 const RAISED_WITHIN_US: i64 = 300_000_000;
 const REPORTS: usize = 10;
-/// Characters of a text that the baseline of character pairs looks at, and messages that its threshold is chosen on: it
-/// compares each message with every group that shares a pair with it.
+/// Characters of a text that the baseline of character pairs looks at: it compares each message with every group that
+/// shares a pair with it.
 const BIGRAM_CHARS_MAX: usize = 120;
-const THRESHOLD_ROWS: usize = 800;
 
 /// Pairs of messages: how many are rightly together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -87,7 +86,7 @@ pub fn run(context: &Context) -> Result<()> {
     });
     let stream = stream.transpose()?.map(|messages| messages.rows);
     let background = stream.clone().unwrap_or_default();
-    let threshold = bigram_threshold(&background);
+    let threshold = bigram_threshold();
     let mut report = Report { planted: Vec::new(), agreed: Vec::new(), baseline_ranks: Vec::new(), peers: Vec::new(), top: Vec::new(), messages: 0, messages_per_second: 0.0, live_matters_max: 0 };
     for (part, name) in [(Part::Development, "development"), (Part::HeldOut, "held out")] {
         for rows in [&background[..], &[]] {
@@ -223,7 +222,7 @@ fn by_bigrams(rows: &[Row], threshold: f64) -> Vec<u64> {
     let mut index: BTreeMap<[char; 2], Vec<usize>> = BTreeMap::new();
     let mut homes = Vec::with_capacity(rows.len());
     for row in rows {
-        let chars: Vec<char> = row.title.chars().chain(row.text.chars().take(BIGRAM_CHARS_MAX)).filter(|c| c.is_alphanumeric()).collect();
+        let chars: Vec<char> = row.title.chars().chain(row.text.chars().take(150)).filter(|c| c.is_alphanumeric()).collect();
         let mut said: BTreeMap<[char; 2], f64> = BTreeMap::new();
         for pair in chars.windows(2) {
             *said.entry([pair[0], pair[1]]).or_default() += 1.0;
@@ -255,9 +254,8 @@ fn by_bigrams(rows: &[Row], threshold: f64) -> Vec<u64> {
 }
 
 /// The threshold that serves the baseline best on the development part.
-fn bigram_threshold(background: &[Row]) -> f64 {
-    let some = &background[..background.len().min(THRESHOLD_ROWS)];
-    let (rows, truth) = mixed(plant(Part::Development, SEEDS[0], YEAR_2019_US.0, YEAR_2019_US.1), some);
+fn bigram_threshold() -> f64 {
+    let (rows, truth) = mixed(plant(Part::Development, SEEDS[0], YEAR_2019_US.0, YEAR_2019_US.1), &[]);
     let f1 = |threshold: f64| pairs(&by_bigrams(&rows, threshold), &truth).f1;
     [0.25, 0.3, 0.35, 0.4, 0.5].into_iter().map(|threshold| (f1(threshold), threshold)).max_by(|a, b| a.0.total_cmp(&b.0)).map_or(0.3, |(_, threshold)| threshold)
 }

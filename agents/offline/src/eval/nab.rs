@@ -46,8 +46,8 @@ struct Measured {
     threshold: f64,
     /// Standard profile, each group at the threshold that is best for the others.
     other_groups_threshold: f64,
-    /// Standard profile at 0.5.
-    fixed_threshold: f64,
+    /// Standard profile at 0.5, for the detector whose scale that is.
+    fixed_threshold: Option<f64>,
     by_group: BTreeMap<String, f64>,
 }
 
@@ -66,7 +66,9 @@ pub fn run(context: &Context) -> Result<()> {
     let series = read(context)?;
     let ways: [(&'static str, fn(&Series) -> Vec<f64>); 3] =
         [("citybrain", ours), ("windowed Gaussian", windowed_gaussian), ("control chart", control_chart)];
-    let measured = ways.into_iter().map(|(name, way)| measure(name, &series, way)).collect();
+    let mut measured: Vec<Measured> = ways.into_iter().map(|(name, way)| measure(name, &series, way)).collect();
+    // A threshold of 0.5 means nothing to the baselines.
+    measured.iter_mut().skip(1).for_each(|row| row.fixed_threshold = None);
     let report = Report {
         series: series.len(),
         rows: series.iter().map(|series| series.values.len()).sum(),
@@ -134,7 +136,7 @@ fn measure(detector: &'static str, series: &[Series], way: fn(&Series) -> Vec<f6
         best: PROFILES.map(|profile| best(&all, profile).1),
         threshold,
         other_groups_threshold: held_out / windows_of(&all).max(1.0),
-        fixed_threshold: at(&all, PROFILES[0], ALARM),
+        fixed_threshold: Some(at(&all, PROFILES[0], ALARM)),
         by_group: groups.iter().map(|(group, marks)| (group.clone(), at(marks, PROFILES[0], threshold))).collect(),
     }
 }
@@ -206,7 +208,8 @@ fn print(context: &Context, report: &Report) {
     println!("{:20} {:>8} {:>8} {:>8} {:>10} {:>14} {:>9}", context.t("检测器", "detector"), "standard", "low FP", "low FN", "threshold", "others' thr.", "at 0.5");
     for row in &report.measured {
         let [standard, low_fp, low_fn] = row.best;
-        println!("{:20} {standard:>8.1} {low_fp:>8.1} {low_fn:>8.1} {:>10.4} {:>14.1} {:>9.1}", row.detector, row.threshold, row.other_groups_threshold, row.fixed_threshold);
+        let fixed = row.fixed_threshold.map_or_else(|| "-".to_owned(), |score| format!("{score:.1}"));
+        println!("{:20} {standard:>8.1} {low_fp:>8.1} {low_fn:>8.1} {:>10.4} {:>14.1} {:>9}", row.detector, row.threshold, row.other_groups_threshold, fixed);
     }
     for row in report.measured.iter().take(1) {
         println!("\n{}", context.t("各组（标准，同一阈值）", "groups (standard, one threshold)"));
