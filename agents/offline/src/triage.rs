@@ -189,6 +189,11 @@ impl Triage {
         (reading, judged)
     }
 
+    /// What the reader finds, and no category by a model.
+    pub(crate) fn only_read(&self, text: &str, time_us: Option<i64>) -> Reading {
+        self.reader.read(text, time_us.and_then(DateTime::from_timestamp_micros).map(|time| time.naive_utc()))
+    }
+
     fn judge(&mut self, reading: &Reading, texts: &[&str], time_us: Option<i64>) -> Judged {
         let rules = &reading.rules;
         let by_rules = rules.confidence_permille as f32 / 1000.0;

@@ -1,8 +1,12 @@
 //! Benchmarks: each prints what it measures beside a baseline measured in the same run.
 
 pub mod detect;
+pub mod text;
 
 use crate::Named;
 
 /// All of them.
-pub const ALL: [Named; 1] = [("detect", "单序列检测的速度，与窗口高斯并列", "points per second of the detector of one series, beside a windowed Gaussian", detect::run)];
+pub const ALL: [Named; 2] = [
+    ("detect", "单序列检测的速度，与窗口高斯并列", "points per second of the detector of one series, beside a windowed Gaussian", detect::run),
+    ("text", "读懂诉求的速度，与只数字符并列", "messages per second through everything that is read of them, beside counting characters", text::run),
+];

@@ -23,9 +23,6 @@ const SEEDS: &[u64] = &[1, 2, 3];
 const YEAR_2019_US: (i64, i64) = (1_546_300_800_000_000, 1_577_836_800_000_000);
 const RAISED_WITHIN_US: i64 = 300_000_000;
 const REPORTS: usize = 10;
-/// Characters of a text that the baseline of character pairs looks at: it compares each message with every group that
-/// shares a pair with it.
-const BIGRAM_CHARS_MAX: usize = 120;
 
 /// Pairs of messages: how many are rightly together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
