@@ -1,7 +1,7 @@
 //! What a sender wants: 求助, 投诉, 举报, 咨询, 建议, 表扬, 紧急.
 //!
 //! A transparent model: each word of a table weighs for one intent, words that are denied weigh nothing, and the intent
-//! that most speaks for wins. The words that decided are told. Tuned on hand-written messages, see `docs/text.md`.
+//! that most speaks for wins. The words that decided are told.
 
 use serde::{Deserialize, Serialize};
 
