@@ -122,7 +122,8 @@ impl Understanding {
 
     /// What is understood of a message or an order with a text; nothing of anything else.
     pub fn understand(&mut self, event_type: &str, data: &str, time_us: Option<i64>) -> Option<Understood> {
-        if !event_type.contains("hotline.message") && !event_type.contains("workorder.created") {
+        // Where no model is asked, everything stays as the rules alone have it.
+        if self.asked.is_empty() || (!event_type.contains("hotline.message") && !event_type.contains("workorder.created")) {
             return None;
         }
         let body = Body::from_event(event_type, None, data.as_bytes());
