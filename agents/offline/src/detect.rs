@@ -112,7 +112,7 @@ impl Args {
             [value] if self.balance.is_none() => one_series(&columns, value, input, out, self.explain, counts),
             _ => {
                 let (balance, alarms) = (self.balance.clone(), self.alarms.clone());
-                DetectMulti { input: input.to_owned(), output: out.to_owned(), explain: self.explain, balance, alarms }.run(context)
+                DetectMulti { input: input.to_owned(), output: out.to_owned(), explain: self.explain, balance, alarms }.run(context, &columns)
             }
         }
     }
@@ -280,7 +280,10 @@ mod tests {
         for cell in ["2014-04-01 00:00:00", "2014-04-01T00:00:00Z", "2014-04-01", "2014/04/01 00:00", "1396310400", "1396310400000", " 2014-04-01 00:00:00.000000"] {
             assert_eq!(time_us_of(cell), midnight, "{cell}");
         }
-        for cell in ["", "soon", "1e300", "2014-13-01"] {
+        for cell in ["1970-01-02 00:00:00", "1970-01-02T00:00:00.000", "1970-01-02", "86400", "1970-01-02T00:00:00+08:00", "1970/01/02 00:00"] {
+            assert_eq!(time_us_of(cell), Some(86_400_000_000), "{cell}");
+        }
+        for cell in ["", "soon", "yesterday", "1e300", "2014-13-01"] {
             assert_eq!(time_us_of(cell), None, "{cell}");
         }
     }

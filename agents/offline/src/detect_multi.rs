@@ -6,13 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use chrono::{DateTime, NaiveDateTime};
+use chrono::DateTime;
 use detect::balance::{Direction, Settings};
 use detect::balance_network::{Alarm, Network, Role, Tank, Zone};
 use detect::multi::Multi;
 use serde::Serialize;
 
 use crate::Context;
+use crate::detect::{Columns, time_us_of};
 use crate::table::{Output, Rows, columns};
 
 /// Scores rows of several columns.
@@ -31,17 +32,14 @@ pub struct DetectMulti {
     pub alarms: Option<PathBuf>,
 }
 
-/// Names of a first column that is the time.
-const TIMES: [&str; 6] = ["timestamp", "ts", "time", "datetime", "date", "event_time"];
-
 impl DetectMulti {
     /// Scores the file.
-    pub fn run(&self, context: &Context) -> Result<()> {
+    pub fn run(&self, context: &Context, of: &Columns) -> Result<()> {
         let names = columns(&self.input)?;
-        let time = names.iter().position(|name| TIMES.contains(&name.to_lowercase().as_str())).unwrap_or(0);
-        ensure!(names.len() >= 2, "{}: give a time and at least one column of values; it has: {}", self.input.display(), names.join(", "));
-        let values: Vec<usize> = (0..names.len()).filter(|at| *at != time && names[*at] != "label").collect();
-        let value_names: Vec<String> = values.iter().map(|at| names[*at].clone()).collect();
+        let place = |column: &String| names.iter().position(|name| name == column).expect("the columns are those of the file");
+        let time = place(&of.time);
+        let values: Vec<usize> = of.values.iter().map(place).collect();
+        let value_names = of.values.clone();
         let zones = match self.balance.as_deref() {
             None | Some("auto") => None,
             Some(told) => Some(zones(told, &value_names)?),
@@ -62,7 +60,7 @@ impl DetectMulti {
         for row in Rows::open(&self.input, &names)? {
             let mut row = row?;
             let numbers: Vec<f64> = values.iter().map(|at| row.cells[*at].trim().parse().unwrap_or(f64::NAN)).collect();
-            let scored = time_us(&row.cells[time]).map(|time| detector.score(time, &numbers)).unwrap_or_default();
+            let scored = time_us_of(&row.cells[time]).map(|time| detector.score(time, &numbers)).unwrap_or_default();
             row.cells.push(format!("{:.6}", scored.score));
             if self.explain {
                 row.cells.push(scored.driver);
@@ -240,29 +238,12 @@ fn one_zone(told: &str, names: &[String]) -> Result<Zone> {
     Ok(zone)
 }
 
-/// A time as files write it, microseconds since 1970 by the file's own clock; whole numbers are seconds.
-pub fn time_us(text: &str) -> Option<i64> {
-    let text = text.trim();
-    for format in ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M"] {
-        if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
-            return Some(time.and_utc().timestamp_micros());
-        }
-    }
-    if let Ok(date) = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        return Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros());
-    }
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.naive_local().and_utc().timestamp_micros());
-    }
-    text.parse::<i64>().ok()?.checked_mul(1_000_000)
-}
-
 /// Reads a file's rows for evaluations: times and numbers, in the order of `names`, the first of which is the time.
 pub fn read(path: &Path, names: &[&str]) -> Result<Vec<(i64, Vec<f64>)>> {
     let mut rows = Vec::new();
     for row in Rows::open(path, names)? {
         let row = row?;
-        if let Some(time) = time_us(&row.cells[0]) {
+        if let Some(time) = time_us_of(&row.cells[0]) {
             rows.push((time, row.cells[1..].iter().map(|cell| cell.trim().parse().unwrap_or(f64::NAN)).collect()));
         }
     }
@@ -288,8 +269,9 @@ mod tests {
         }
         text += "no time,1,2,3\n2020-01-01\n";
         std::fs::write(&input, text).unwrap();
+        let columns = Columns::of(&input).unwrap();
         let command = DetectMulti { input, output: output.clone(), explain: true, balance: None, alarms: None };
-        command.run(&context()).unwrap();
+        command.run(&context(), &columns).unwrap();
         let written = std::fs::read_to_string(output).unwrap();
         let lines: Vec<&str> = written.lines().collect();
         assert_eq!((lines.len(), lines[0]), (1_503, "timestamp,a,b,c,anomaly_score,driver"));
@@ -310,13 +292,5 @@ mod tests {
         for wrong in ["", "in=", "in=z", "a,b", "in=a;size=3", "in=a;area=none"] {
             assert!(zones(wrong, &names).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn times() {
-        for text in ["1970-01-02 00:00:00", "1970-01-02T00:00:00.000", "1970-01-02", "86400", "1970-01-02T00:00:00+08:00", "1970/01/02 00:00"] {
-            assert_eq!(time_us(text), Some(86_400_000_000), "{text}");
-        }
-        assert_eq!(time_us("yesterday"), None);
     }
 }

@@ -10,7 +10,8 @@
 use anyhow::Result;
 
 use crate::Context;
-use crate::detect_multi::{Scorer, read, time_us};
+use crate::detect::time_us_of;
+use crate::detect_multi::{Scorer, read};
 use crate::table::Rows;
 use detect::balance::Direction;
 
@@ -47,7 +48,7 @@ pub fn run(context: &Context) -> Result<()> {
     let mut leaks = Vec::new();
     for row in Rows::open(&context.data_file(LEAKS)?, &["link", "start", "peak", "type", "peak_m3h"])? {
         let cells = row?.cells;
-        if let (Some(start), Some(peak), Ok(size)) = (time_us(&cells[1]), time_us(&cells[2]), cells[4].parse()) {
+        if let (Some(start), Some(peak), Ok(size)) = (time_us_of(&cells[1]), time_us_of(&cells[2]), cells[4].parse()) {
             leaks.push(Leak { link: cells[0].clone(), start: hour(start), peak: hour(peak), abrupt: cells[3] == "abrupt", size });
         }
     }
