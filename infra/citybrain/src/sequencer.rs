@@ -28,7 +28,7 @@ use crate::intake::{Arrival, Intake};
 use crate::progress::Progress;
 use crate::rows::Rows;
 use schemas::KafkaRecord;
-use crate::understanding::{Figures, Understanding};
+use crate::understanding::{Figures, Understanding, lock};
 use schemas::journal::{Action, Body, GraphChanged, JournalRecord};
 use schemas::position::Position;
 use schemas::understood::Task;
@@ -317,10 +317,6 @@ fn said_by_a_person(sequenced: &Sequenced) -> Option<(u64, Task, String)> {
     let step = steps.into_iter().find(|step| step["change"] == change && step["to"] == to)?;
     let seq = command.target.strip_prefix("case-")?.parse().ok()?;
     Some((seq, task, step[task.name()].as_str()?.to_owned()))
-}
-
-fn lock(figures: &Mutex<Figures>) -> std::sync::MutexGuard<'_, Figures> {
-    figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Sends records in their order; gives their positions when the bus has them all.

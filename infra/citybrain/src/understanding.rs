@@ -100,10 +100,6 @@ impl Understanding {
             return;
         }
         self.looked = Some(Instant::now());
-        if let Some(graph) = graph(&self.graph_version) {
-            self.reader = Some(Reader::new(&graph));
-            self.graph_version = graph.version();
-        }
         let (wanted, mut problems) = wanted(&self.store);
         let (asked, more) = load(&self.store, &wanted, &self.asked);
         problems.extend(more);
@@ -117,6 +113,13 @@ impl Understanding {
             lock(&self.figures).take_in(asked.iter().map(|it| (it.task, it.role, it.name.as_str(), it.digest.as_str(), &it.model)), problems.clone());
             self.asked = asked;
             self.wanted = (wanted, problems);
+        }
+        // The reader is needed only beside a model.
+        if !self.asked.is_empty()
+            && let Some(graph) = graph(&self.graph_version)
+        {
+            self.reader = Some(Reader::new(&graph));
+            self.graph_version = graph.version();
         }
     }
 
@@ -287,6 +290,7 @@ fn utc(local: NaiveDateTime, utc_offset: TimeDelta) -> Option<chrono::DateTime<c
     local.checked_sub_signed(utc_offset).map(|time| time.and_utc())
 }
 
-fn lock(figures: &Mutex<Figures>) -> MutexGuard<'_, Figures> {
+/// The figures, also after a panic while they were held: they are only counts.
+pub fn lock(figures: &Mutex<Figures>) -> MutexGuard<'_, Figures> {
     figures.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! What people read over HTTP: live state from the brain in memory, history from the lake, the past of a stream from the bus.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bus::Bus;
@@ -22,6 +22,7 @@ use crate::lake::{self, quoted, text};
 use crate::parts::Parts;
 use crate::scan::scan_ranges;
 use crate::sequencer::SequencerHandle;
+use crate::understanding::lock;
 
 /// The view of a running brain.
 pub struct View {
@@ -231,7 +232,7 @@ impl CityView for View {
 
     fn models(&self) -> Value {
         let nothing = || json!({ "items": [], "problems": [], "panics": 0 });
-        self.sequencer.as_ref().map_or_else(nothing, |sequencer| sequencer.models.lock().unwrap_or_else(PoisonError::into_inner).report())
+        self.sequencer.as_ref().map_or_else(nothing, |sequencer| lock(&sequencer.models).report())
     }
 
     fn alerting(&self) -> Result<Value, ViewError> {
@@ -273,7 +274,7 @@ impl CityView for View {
         let mut text = self.parts.metrics();
         text.push_str(&crate::jobs::metrics(&self.jobs.reports()));
         if let Some(sequencer) = &self.sequencer {
-            text.push_str(&sequencer.models.lock().unwrap_or_else(PoisonError::into_inner).metrics());
+            text.push_str(&lock(&sequencer.models).metrics());
             let core = sequencer.core.lock().expect("the core is never poisoned");
             let counts = core.brain().counts();
             for (name, help, value) in [
