@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("brain", &["schemas", "graph"]),
     ("rehearsal", &["schemas", "graph", "brain"]),
     ("text", &["schemas", "graph"]),
-    ("learn", &["schemas", "text"]),
+    ("learn", &["text"]),
     ("hotspots", &["text"]),
     ("detect", &[]),
     ("forecast", &[]),
