@@ -47,6 +47,9 @@ def free_port():
 class Brain:
     """A home with ports of its own."""
 
+    # Every process that was started, so that a part that breaks leaves none behind.
+    processes = []
+
     def __init__(self, root):
         self.home = os.path.join(root, "home")
         self.kafka = f"127.0.0.1:{free_port()}"
@@ -70,6 +73,7 @@ class Brain:
 
     def start(self):
         self.process = subprocess.Popen(self.command("run"), stdout=subprocess.DEVNULL)
+        Brain.processes.append(self.process)
         deadline = time.time() + 60
         while time.time() < deadline:
             try:
@@ -1195,6 +1199,13 @@ def main():
                 part(folder)
             except Exception as error:  # a broken part is a failed check, and the others still run
                 record("failed", name, f"{type(error).__name__}: {error}")
+            finally:
+                for process in Brain.processes:
+                    process.kill()
+                    process.wait()
+                Brain.processes.clear()
+                # The next part finds the disk as this one found it.
+                shutil.rmtree(folder, ignore_errors=True)
     print(f"{RESULTS['passed']} passed, {RESULTS['failed']} failed, {RESULTS['skipped']} skipped")
     sys.exit(1 if RESULTS["failed"] else 0)
 
