@@ -5,6 +5,8 @@ import json
 import math
 import os
 import random
+import shutil
+import signal
 
 from acceptance import Brain, check, hotline, wait_for
 
@@ -182,6 +184,64 @@ def live(brain):
     check("a replay asks no model and comes to the same", replayed.returncode == 0 and json.loads(replayed.stdout)["equal"] is True, said(replayed))
 
 
+def following(root):
+    """The running brain foretells volumes, scores what it foretold, and tells of hot issues; nothing is said twice."""
+    os.makedirs(root)
+    brain = Brain(root)
+    dice = random.Random(7)
+
+    def day(number):
+        date = f"2026-{1 + number // 28:02}-{1 + number % 28:02}"
+        for call in range(4):
+            event = hotline(f"v{number}-{call}", f"{dice.choice(PLACES)}{number}号路灯不亮", when=f"{date}T0{call + 1}:00:00Z")
+            event["data"]["category"] = "street_light"
+            yield event
+
+    def neighbours(first, last, date):
+        for at in range(first, last):
+            text = f"金桂苑小区旁边的搅拌站{dice.choice(['夜里', '半夜', '凌晨'])}噪音太大，{dice.choice(['睡不着', '无法休息', '孩子总被吵醒'])}，{dice.choice(ENDS)}"
+            event = hotline(f"h{at}", text, when=f"{date}T0{5 + at // 10}:{at % 10}0:00Z")
+            event["data"]["caller"] = f"n{at}"
+            yield event
+
+    def post(events):
+        brain.post(json.dumps(list(events), ensure_ascii=False).encode(), "application/cloudevents-batch+json")
+
+    def tables():
+        return brain.call("sql", "SHOW TABLES").stdout
+
+    def counted(table):
+        return brain.sql(f"SELECT count(*) AS n, count(DISTINCT id) AS ids FROM silver.{table}")[0] if table in tables() else {"n": 0, "ids": 0}
+
+    brain.start()
+    try:
+        for number in range(50):
+            post(day(number))
+        post(neighbours(0, 12, "2026-02-22"))
+        post(day(55))
+        scored = wait_for(lambda: (row := counted("forecast_score"))["n"] >= 60 and row, 60)
+        check("forecasts become events, and are scored when their day is over", bool(scored), str(counted("forecast_score")))
+        orphans = brain.sql("SELECT count(*) AS n FROM silver.forecast_score s LEFT JOIN silver.forecast f ON s.forecast = f.id WHERE f.id IS NULL")[0]["n"]
+        late = brain.sql("SELECT count(*) AS n FROM silver.forecast WHERE made_at > for_time")[0]["n"]
+        check("each score has its forecast, made before its day", orphans == 0 and late == 0, f"{orphans} {late}")
+        issues = wait_for(lambda: "hot_issue_change" in tables() and brain.sql("SELECT * FROM silver.hot_issue"), 30) or [{}]
+        members = brain.sql("SELECT message, words FROM silver.hot_issue_member WHERE message LIKE 'h%'") if "hot_issue_member" in tables() else []
+        check("a hot issue is told by the tenth report", len(issues) == 1 and issues[0].get("raised_after", 99) <= 10 and "搅拌站" in issues[0]["title"], json.dumps(issues, ensure_ascii=False)[:400])
+        check("each membership says why", len(members) >= 10 and all(row["words"] for row in members), str(members)[:300])
+        before = [counted(table) for table in ("forecast", "forecast_score", "hot_issue_change", "hot_issue_member")]
+        brain.stop(signal.SIGKILL)
+        shutil.rmtree(os.path.join(brain.home, "agents"), ignore_errors=True)
+        brain.start()
+        post(day(56))
+        post(neighbours(12, 20, "2026-03-01"))
+        wait_for(lambda: counted("hot_issue_member")["n"] >= before[3]["n"] + 5, 60)
+        after = [counted(table) for table in ("forecast", "forecast_score", "hot_issue_change", "hot_issue_member")]
+        check("after a crash, without their state, the followers say what is new and nothing twice",
+              all(row["n"] == row["ids"] for row in after) and after[0]["n"] > before[0]["n"] and after[3]["n"] > before[3]["n"], f"{before} {after}")
+    finally:
+        brain.stop()
+
+
 def models(root):
     """The small models: over files, their life, and in the running brain."""
     brain = Brain(root)
@@ -192,3 +252,4 @@ def models(root):
     forecast(brain, root)
     hotspots(brain, root)
     live(brain)
+    following(os.path.join(root, "following"))

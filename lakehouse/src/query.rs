@@ -79,6 +79,12 @@ const VIEWS: &[View] = &[
         needs: &["incident_transition"],
         query: "SELECT * EXCEPT (nth) FROM (SELECT *, row_number() OVER (PARTITION BY incident ORDER BY id DESC, \"offset\") AS nth FROM silver.incident_transition) WHERE nth = 1",
     },
+    View {
+        schema: "silver",
+        name: "hot_issue",
+        needs: &["hot_issue_change"],
+        query: "SELECT * EXCEPT (nth) FROM (SELECT *, row_number() OVER (PARTITION BY issue ORDER BY \"offset\" DESC) AS nth FROM silver.hot_issue_change) WHERE nth = 1",
+    },
     // What people corrected and confirmed by commands, and nothing else: a step of a case whose record in the journal is a
     // command that came through the doors. The text is that of the record that opened the case, which its name tells.
     View {

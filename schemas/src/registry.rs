@@ -18,7 +18,7 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 23] = builtin!(
+const BUILTIN: [(&str, &str); 27] = builtin!(
     "alert.transition.v1.json",
     "audit.entry.v1.json",
     "case.transition.v1.json",
@@ -29,9 +29,13 @@ const BUILTIN: [(&str, &str); 23] = builtin!(
     "device.change.v1.json",
     "dispatch.v1.json",
     "dlq.v1.json",
+    "forecast.made.v1.json",
+    "forecast.scored.v1.json",
     "garbage.weighing.v1.json",
     "gas.inspection.v1.json",
     "graph.change.v1.json",
+    "hotissue.change.v1.json",
+    "hotissue.member.v1.json",
     "hotline.message.v1.json",
     "incident.transition.v1.json",
     "journal.record.v1.json",

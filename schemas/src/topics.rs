@@ -21,6 +21,10 @@ pub const RECEIPT: &str = "city.receipt";
 pub const DEVICE: &str = "city.device";
 /// Changes of the graph.
 pub const GRAPH: &str = "city.graph";
+/// Forecasts of volumes and their scores, written by their follower alone.
+pub const FORECAST: &str = "city.forecast";
+/// Hot issues and the messages that join them, likewise.
+pub const HOT_ISSUE: &str = "city.hotissue";
 /// Who did what: the audit.
 pub const AUDIT: &str = "audit";
 /// What was refused.

@@ -1,4 +1,4 @@
-//! `citybrain model`: train, list, eval, promote and rollback the small models of the home.
+//! `citybrain model`: train, list, eval, shadow, promote and roll back the small models of the home.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -29,6 +29,17 @@ enum Command {
     Eval(EvalArgs),
     /// Make a candidate the active model, if it is not worse than the active one
     Promote(PromoteArgs),
+    /// Let a candidate answer beside the active model in the running brain, recorded and never acting
+    Shadow {
+        /// Name of the model
+        name: String,
+        /// Digest of a candidate, or its beginning; else the latest one
+        #[arg(conflicts_with = "none")]
+        digest: Option<String>,
+        /// No shadow any more
+        #[arg(long)]
+        none: bool,
+    },
     /// Make the model active that was so before
     Rollback {
         /// Name of the model
@@ -122,6 +133,12 @@ impl Args {
             Command::List => list(context, &store),
             Command::Eval(args) => args.run(context, &store),
             Command::Promote(args) => args.run(context, &store),
+            Command::Shadow { name, digest, none } => {
+                let shadow = if *none { None } else { Some(latest(&store, name, digest.as_deref())?.digest) };
+                store.shadow(name, shadow.as_deref())?;
+                let shown = shadow.as_deref().map_or(context.t("无", "none"), short);
+                say(context, &serde_json::json!({ "name": name, "shadow": shadow }), &format!("{name}: {} {shown}", context.t("影子模型", "shadow is")))
+            }
             Command::Rollback { name, reason } => {
                 let digest = store.previous(name)?;
                 store.activate(name, &digest, "rolled back", reason)?;

@@ -81,6 +81,14 @@ pub struct Columns {
     pub label: Option<String>,
 }
 
+impl State {
+    fn begin(&mut self, digest: &str, how: &str, reason: &str) {
+        let before = self.active.replace(digest.to_owned());
+        self.history.push(Step { at: now(), how: how.to_owned(), before, after: digest.to_owned(), reason: reason.to_owned() });
+        self.shadow.take_if(|shadow| shadow == digest);
+    }
+}
+
 impl Store {
     /// The models of a home; there may be none yet.
     pub fn open(home: &Path) -> Store {
@@ -161,24 +169,55 @@ impl Store {
         let folder = self.folder(name)?;
         fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
         let digest = model.digest();
+        let _lock = self.lock(name)?;
+        if folder.join(format!("{digest}.model")).exists() {
+            // The same rows and the same seed: it is there already, with the date on which it was made.
+            return Ok(self.state(name)?.active.as_deref() == Some(digest.as_str()));
+        }
         let stored = Stored { digest: digest.clone(), created: now(), columns: columns.clone(), card: model.card().clone() };
         // The card first: whoever finds a model finds its card.
         write(&folder.join(format!("{digest}.json")), &serde_json::to_vec_pretty(&stored)?)?;
         write(&folder.join(format!("{digest}.model")), &model.to_bytes())?;
-        let state = self.state(name)?;
-        if state.active.is_none() {
-            self.activate(name, &digest, "first", "the first of its name")?;
+        let mut state = self.state(name)?;
+        let first = state.active.is_none();
+        if first {
+            state.begin(&digest, "first", "the first of its name");
+            self.set(name, &state)?;
         }
-        Ok(self.state(name)?.active.as_deref() == Some(digest.as_str()))
+        Ok(first)
     }
 
-    /// Makes a stored model the active one.
+    /// Makes a stored model the active one. If it was the shadow, there is none from then on.
     pub fn activate(&self, name: &str, digest: &str, how: &str, reason: &str) -> Result<()> {
         self.load(name, digest)?;
+        let _lock = self.lock(name)?;
         let mut state = self.state(name)?;
-        let before = state.active.replace(digest.to_owned());
-        state.history.push(Step { at: now(), how: how.to_owned(), before, after: digest.to_owned(), reason: reason.to_owned() });
-        write(&self.folder(name)?.join("state.json"), &serde_json::to_vec_pretty(&state)?)
+        state.begin(digest, how, reason);
+        self.set(name, &state)
+    }
+
+    /// Makes a stored model the one that answers beside the active one and never acts; `None` ends that.
+    pub fn shadow(&self, name: &str, digest: Option<&str>) -> Result<()> {
+        if let Some(digest) = digest {
+            self.load(name, digest)?;
+        }
+        let _lock = self.lock(name)?;
+        let mut state = self.state(name)?;
+        ensure!(digest.is_none() || state.active.as_deref() != digest, "{} of {name} is the active model: it cannot be its own shadow", short(digest.unwrap_or_default()));
+        state.shadow = digest.map(str::to_owned);
+        self.set(name, &state)
+    }
+
+    fn set(&self, name: &str, state: &State) -> Result<()> {
+        write(&self.folder(name)?.join("state.json"), &serde_json::to_vec_pretty(state)?)
+    }
+
+    /// Held while a name's state is read and written again, so that of two changes at once none is lost.
+    fn lock(&self, name: &str) -> Result<fs::File> {
+        let path = self.folder(name)?.join("lock");
+        let file = fs::File::create(&path).with_context(|| format!("could not write {}; is there a model called {name}?", path.display()))?;
+        file.lock().with_context(|| format!("could not lock {}", path.display()))?;
+        Ok(file)
     }
 
     /// The digest that was active before the present one, as a rollback would take it.
@@ -224,4 +263,62 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use learn::{Example, Input, Options, train};
+
+    fn model(seed: u64) -> Model {
+        let texts: Vec<(String, &str)> = (0..60).map(|at| if at % 2 == 0 { (format!("水管漏水 {at}"), "water") } else { (format!("路面破损 {at}"), "road") }).collect();
+        let slices: Vec<[&str; 1]> = texts.iter().map(|(text, _)| [text.as_str()]).collect();
+        let examples: Vec<Example> = slices.iter().zip(&texts).map(|(texts, (_, label))| Example { input: Input { texts, ..Input::default() }, label }).collect();
+        train(&examples, &Options { task: "category".into(), seed, ..Options::default() }, &mut |_| {}).expect("two labels").0
+    }
+
+    #[test]
+    fn a_model_lives_as_candidate_shadow_and_active_and_comes_back() {
+        let home = tempfile::tempdir().expect("a folder");
+        let store = Store::open(home.path());
+        let (first, second) = (model(1), model(2));
+        let columns = Columns::default();
+        assert!(store.add("matters", &first, &columns).expect("it is stored"), "the first is active");
+        assert!(!store.add("matters", &second, &columns).expect("it is stored"), "the next is a candidate");
+        let made = store.stored("matters").expect("cards");
+        assert_eq!(made.len(), 2);
+        store.add("matters", &second, &columns).expect("it is there already");
+        assert_eq!(store.stored("matters").expect("cards"), made, "and keeps its date");
+        store.shadow("matters", Some(&second.digest())).expect("a shadow");
+        assert!(store.shadow("matters", Some(&first.digest())).is_err(), "the active model is nobody's shadow");
+        store.activate("matters", &second.digest(), "promoted", "better").expect("promoted");
+        let state = store.state("matters").expect("a state");
+        assert_eq!((state.active, state.shadow), (Some(second.digest()), None), "who acts is no shadow any more");
+        assert_eq!(store.previous("matters").expect("one before"), first.digest());
+        store.activate("matters", &first.digest(), "rolled back", "").expect("rolled back");
+        assert!(store.previous("matters").is_err(), "a rollback goes back as far as there was something");
+        store.shadow("matters", Some(&second.digest())).expect("a shadow again");
+        store.shadow("matters", None).expect("and none");
+        assert_eq!(store.state("matters").expect("a state").shadow, None);
+        assert_eq!(store.active("matters").expect("the active one").digest(), first.digest());
+    }
+
+    #[test]
+    fn what_is_not_there_or_damaged_is_told_with_what_to_do() {
+        let home = tempfile::tempdir().expect("a folder");
+        let store = Store::open(home.path());
+        let told = |error: anyhow::Error| format!("{error:#}");
+        assert!(told(store.active("none").expect_err("no model")).contains("model train"));
+        assert!(store.active("../up").is_err() && store.state(".hidden").is_err(), "a name never leaves the folder");
+        let first = model(1);
+        store.add("matters", &first, &Columns::default()).expect("it is stored");
+        let file = home.path().join("models/matters").join(format!("{}.model", first.digest()));
+        let mut bytes = fs::read(&file).expect("bytes");
+        bytes[40] ^= 1;
+        fs::write(&file, &bytes).expect("written");
+        assert!(store.active("matters").is_err(), "a changed byte is noticed");
+        assert!(store.shadow("matters", Some(&first.digest())).is_err());
+        fs::write(home.path().join("models/matters/state.json"), b"{").expect("written");
+        assert!(told(store.state("matters").expect_err("damaged")).contains("restore"));
+    }
 }

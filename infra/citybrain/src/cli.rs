@@ -189,7 +189,7 @@ pub enum Part {
     Jobs,
     /// Sequencer and brain
     Brain,
-    /// Language agents
+    /// Forecasts of volumes and hot issues, made from what the brain decides
     Agents,
     /// Delta tables
     Lake,

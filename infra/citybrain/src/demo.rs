@@ -40,7 +40,7 @@ pub async fn run(context: &Invocation, args: DemoArgs) -> Result<Ended> {
     let root = demo_root(context, args.keep)?;
     let home = Home::open(&root)?;
     let options = Options {
-        parts: [Part::Doors, Part::Jobs, Part::Brain, Part::Lake].into(),
+        parts: [Part::Doors, Part::Jobs, Part::Brain, Part::Agents, Part::Lake].into(),
         kafka_listen: free_or_any(context.config.kafka_listen),
         http_listen: Some(free_or_any(context.config.http_listen)),
         notify: false,

@@ -21,6 +21,7 @@ mod device;
 mod dlq;
 mod doctor;
 mod eval;
+mod follow;
 mod graph_change;
 mod graph_command;
 mod graph_door;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tracing::{error, info};
 
 use crate::cli::{Invocation, Ended, Part, RunArgs};
@@ -18,10 +18,7 @@ const RESTART_AFTER: Duration = Duration::from_secs(2);
 pub async fn run(context: &Invocation, args: RunArgs) -> Result<Ended> {
     let home = context.home()?;
     let parts: BTreeSet<Part> =
-        if args.only.is_empty() { BTreeSet::from([Part::Doors, Part::Jobs, Part::Brain, Part::Lake]) } else { args.only.into_iter().collect() };
-    if parts.contains(&Part::Agents) {
-        bail!("this version has no language agents: triage works by rules; leave `agents` out of --only");
-    }
+        if args.only.is_empty() { BTreeSet::from([Part::Doors, Part::Jobs, Part::Brain, Part::Agents, Part::Lake]) } else { args.only.into_iter().collect() };
     let doors = parts.contains(&Part::Doors);
     let mqtt_listen = Some(context.config.mqtt_listen.clone()).filter(|listen| doors && !listen.is_empty());
     let http_listen = doors.then_some(context.config.http_listen);

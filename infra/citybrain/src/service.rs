@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::audit::AuditHandle;
 use crate::city_files::CityFiles;
 use crate::city_graph::{self, CityGraph};
 use crate::cli::{Invocation, Part};
+use crate::follow::{Fold, Follower, Matters, Volumes};
 use crate::home::{Home, HomeLock, Running};
 use crate::jobs::{self, Jobs, Manager, Shop};
 use crate::landing::{self, Landing};
@@ -120,6 +122,8 @@ pub struct Service {
     pub kafka: String,
     /// What decides.
     deciding: Vec<Reading>,
+    /// What follows what was decided.
+    following: Vec<Reading>,
     /// What lands.
     landing: Vec<Reading>,
     tap: Arc<Tap>,
@@ -264,6 +268,13 @@ impl Service {
             sequencer = Some(handle);
             parts.set("brain", State::Ready);
         }
+        let mut following = Vec::new();
+        if runs(Part::Agents) {
+            let folder = home.dir("agents");
+            following.push(follow::<Volumes>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
+            following.push(follow::<Matters>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
+            parts.set("agents", State::Ready);
+        }
         let mut jobs = Jobs::default();
         if runs(Part::Jobs) {
             let refused = RefusedLog::new(bus.producer()?);
@@ -350,7 +361,7 @@ impl Service {
         }
         home.announce(&lock, &Running { pid: std::process::id(), kafka: kafka.clone(), http: url, token: Some(token.unwrap_or(local_token)) })?;
         info!(kafka, http = http.map(|addr| addr.to_string()), "running");
-        Ok(Service { bus, lake, door, types, audit, jobs, http, mqtt, kafka, deciding, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })
+        Ok(Service { bus, lake, door, types, audit, jobs, http, mqtt, kafka, deciding, following, landing, tap, stop, stop_doors, tasks, doors, failed, broker, _lock: lock })
     }
 
     /// Waits until everything that is on the bus now has been worked off and has landed, and what came of it too.
@@ -361,6 +372,9 @@ impl Service {
         let mut before = Positions::new();
         loop {
             self.settle_decisions().await?;
+            for reading in &self.following {
+                caught_up(&self.bus, reading, &self.failed).await?;
+            }
             for job in self.jobs.readings(false) {
                 caught_up(&self.bus, &Reading::of_job(job), &self.failed).await?;
             }
@@ -392,7 +406,7 @@ impl Service {
     /// Everybody who reads the bus: how far, what, and whether it is a job.
     pub fn readers(&self) -> Vec<(Progress, Filter, bool)> {
         let jobs = [true, false].into_iter().flat_map(|feed_brain| self.jobs.readings(feed_brain)).map(Reading::of_job);
-        let parts = self.deciding.iter().chain(&self.landing).map(|reading| (reading.progress.clone(), reading.filter.clone(), false));
+        let parts = self.deciding.iter().chain(&self.following).chain(&self.landing).map(|reading| (reading.progress.clone(), reading.filter.clone(), false));
         jobs.map(|reading| (reading.progress, reading.filter, true)).chain(parts).collect()
     }
 
@@ -468,6 +482,21 @@ impl Supervisor {
             }
         })
     }
+}
+
+/// Starts a follower.
+async fn follow<F: Fold>(
+    bus: &Bus,
+    tap: &Tap,
+    folder: &Path,
+    supervise: &Supervisor,
+    tasks: &mut Vec<(&'static str, JoinHandle<Result<()>>)>,
+    stop: &watch::Receiver<bool>,
+) -> Result<Reading> {
+    let follower = Follower::<F>::open(bus, folder, brain::Config::default().utc_offset_minutes, &supervise.parts).await?;
+    let (reader, progress) = (follower.reader(tap)?, follower.progress());
+    tasks.push(supervise.run("agents", follower.run(reader, stop.clone())));
+    Ok(Reading { progress, filter: Filter::topics([F::READS]), job: None })
 }
 
 /// Waits until a reader has read everything that was on the bus when it was looked at last, or until it or a part fails.
