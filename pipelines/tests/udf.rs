@@ -77,3 +77,35 @@ fn functions_that_ship_work_in_a_job() {
     assert_eq!((&rows[0]["severity"], &rows[1]["severity"]), (&json!("Extreme"), &json!("Moderate")));
     assert!(rows[0]["text"].as_str().unwrap().starts_with("abc 123"), "{rows:?}");
 }
+
+/// The job of the city that asks the detector: a device that leaves its habit is in the table, one that keeps it is not.
+#[test]
+fn the_job_of_anomalies_finds_what_leaves_its_habit() {
+    let udfs = functions("functions", &["anomaly_score"]);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../udfs/jobs/sensor_anomaly.sql");
+    let sql = std::fs::read_to_string(&file).expect("the job's file");
+    let job = Job::parse_with("sensor_anomaly", &sql, &[], &udfs).unwrap_or_else(|error| panic!("{error}"));
+    let reading = |second: i64, datastream: &str, result: f64| Record {
+        second: Some(second),
+        kind: "io.citybrain.sensor.observation.v1",
+        data: json!({"datastream": datastream, "result": result, "unit": "m", "property": "level", "station": datastream}).to_string(),
+    };
+    // Two and a half days of a reading every five minutes; `a` jumps at hour 50, `b` does not, `c` has only a day.
+    let mut records = Vec::new();
+    for at in 0..720i64 {
+        let usual = 2.0 + 0.1 * f64::from(u8::try_from(at * 7 % 13).expect("small"));
+        let jump = if at >= 600 { 3.0 } else { 0.0 };
+        records.push(reading(at * 300, "a", usual + jump));
+        records.push(reading(at * 300 + 1, "b", usual));
+        if at < 288 {
+            records.push(reading(at * 300 + 2, "c", if at > 200 { 9.0 } else { usual }));
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let rows = runtime.block_on(run(job, &Log::one(records), 200, config(2))).json();
+    let found: std::collections::BTreeSet<&str> = rows.iter().map(|row| row["datastream"].as_str().unwrap()).collect();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a"], "{rows:?}");
+    let (score, end) = (rows[0]["score"].as_f64().unwrap(), rows[0]["window_end"].as_str().unwrap());
+    assert!((0.5..=1.0).contains(&score) && rows[0]["quarters"].as_i64().unwrap() > 100, "{}", rows[0]);
+    assert!(end.contains("T02:15") || end.contains("T02:30"), "at once, in the quarter after hour 50: {end}");
+}
