@@ -1,10 +1,8 @@
 //! Laws: whatever the log, a job gives what a plain computation over all of it gives, however the log is cut.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Log, Record, config, run};
+use crate::common::{Log, Record, config, run};
 use pipelines::Job;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -65,7 +63,7 @@ fn given(sql: &str, rows: &[Vec<Row>], step: usize, lanes: usize) -> Vec<String>
 }
 
 fn time(second: i64) -> String {
-    common::at(second).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+    crate::common::at(second).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
 fn sorted(rows: impl Iterator<Item = Value>) -> Vec<String> {

@@ -1,9 +1,7 @@
 //! Arroyo's dialect, feature by feature as its own tests exercise it: what is accepted gives the right rows, and what is not is
 //! refused with the reason. `docs/arroyo.md` holds the same list in words.
 
-mod common;
-
-use common::{Log, Record, config, run};
+use crate::common::{Log, Record, config, run};
 use pipelines::Job;
 use serde_json::{Value, json};
 
@@ -41,7 +39,7 @@ fn drivers() -> Vec<Record> {
 }
 
 fn time(second: i64) -> Value {
-    json!(common::at(second).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+    json!(crate::common::at(second).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
 }
 
 fn sorted(rows: &[Value]) -> Vec<String> {

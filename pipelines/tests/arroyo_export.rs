@@ -1,13 +1,11 @@
 //! Jobs in Arroyo's dialect: what is exported is still a job here, and gives the same rows; what is not is refused in words.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::DateTime;
-use common::golden::{Event, Golden, chunk, shipped};
-use common::{Memory, START_S, config, push};
+use crate::common::golden::{Event, Golden, chunk, shipped};
+use crate::common::{Memory, START_S, config, push};
 use pipelines::{ArroyoExport, ArroyoNote, ArroyoPlace, Job, Runner, Target, builtin_jobs, export_arroyo};
 use serde_json::Value;
 

@@ -1,12 +1,10 @@
 //! The jobs of the city, each over a small log whose rows were worked out by hand (`tests/city/<job>.txt`).
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use chrono::{DateTime, Duration, FixedOffset, Months, NaiveDate, TimeZone, Utc};
-use common::golden::{Golden, shipped};
+use crate::common::golden::{Golden, shipped};
 use pipelines::{Target, builtin_jobs};
 use proptest::prelude::*;
 use schemas::signal::Signal;
@@ -42,7 +40,7 @@ golden_days!(
 fn each_job_has_a_golden_day_and_says_why_it_is_there() {
     assert_eq!(builtin_jobs().iter().map(|job| job.name).collect::<Vec<_>>(), GOLDEN);
     for builtin in builtin_jobs() {
-        let job = common::builtin(builtin.name);
+        let job = crate::common::builtin(builtin.name);
         assert_eq!(job.digest(), shipped(builtin.name).digest(), "{}: what is built in is what stands in its file", builtin.name);
         let description = job.description();
         assert!(description.contains("so that"), "{} says what it is for: {description}", builtin.name);

@@ -1,12 +1,10 @@
 //! A year of the city's 59 garbage stations with two hundred frauds in it: how many are found, and how often nothing was wrong.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use chrono::{Datelike, Days, NaiveDate};
-use common::golden::Golden;
+use crate::common::golden::Golden;
 use serde_json::Value;
 
 const DAYS: u64 = 365;

@@ -1,7 +1,5 @@
 //! The dialect: what is accepted, and what is said of what is not.
 
-mod common;
-
 use pipelines::{Job, Location, Target};
 
 const TABLES: &str = "CREATE TABLE readings (
@@ -238,12 +236,12 @@ fn sinks() {
 
 #[test]
 fn the_jobs_that_ship() {
-    let job = common::builtin;
+    let job = crate::common::builtin;
     let sensor_1m = job("sensor_1m");
     assert_eq!((sensor_1m.topics(), sensor_1m.event_types()), (&["raw.sensor".to_owned()][..], &["io.citybrain.sensor.observation.v1".to_owned()][..]));
     assert_eq!(*sensor_1m.target(), Target::Delta(Location::Lake { schema: "gold".to_owned(), table: "sensor_1m".to_owned() }));
     let explained = job("thresholds").explain();
-    let (_, csv) = common::VIEWS.iter().find(|(name, _)| name == "thresholds").expect("it is a view");
+    let (_, csv) = crate::common::VIEWS.iter().find(|(name, _)| name == "thresholds").expect("it is a view");
     let lookup = format!("lookup   thresholds, {} rows", csv.lines().count() - 1);
     let head: Vec<&str> = explained.lines().take(5).collect();
     assert_eq!(head, [

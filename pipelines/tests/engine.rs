@@ -1,10 +1,8 @@
 //! The engine from outside: chunks in, epochs out.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{Log, Memory, Record, builtin, config, job, push, reading, run, run_to_end};
+use crate::common::{Log, Memory, Record, builtin, config, job, push, reading, run, run_to_end};
 use pipelines::{Job, Push, RunError, Runner, RunnerConfig};
 use schemas::signal::{Signal, SignalState};
 
@@ -38,7 +36,7 @@ async fn minutes_of_a_station() {
 async fn what_is_no_reading_hurts_nobody() {
     let mut records = vec![reading(0, "a", "level", "m", 1.0)];
     for data in ["", "{", "[1]", "null", r#"{"station":7,"result":"x"}"#, r#"{"station":"a","property":"level","unit":"m","result":null}"#] {
-        records.push(Record { second: Some(1), kind: common::OBSERVATION, data: data.to_owned() });
+        records.push(Record { second: Some(1), kind: crate::common::OBSERVATION, data: data.to_owned() });
     }
     records.push(Record { kind: "io.citybrain.other.v1", ..reading(2, "a", "level", "m", 99.0) });
     records.push(reading(3, "a", "level", "m", f64::MAX));
@@ -55,7 +53,7 @@ async fn rows_in_windows_and_late_rows_are_all_rows() {
     records.push(reading(30, "a", "level", "m", 2.0));
     records.push(Record { second: None, ..reading(0, "a", "level", "m", 2.0) });
     records.push(reading(10 * 86_400, "a", "level", "m", 2.0));
-    records.push(Record { second: Some(-common::START_S - 5), ..reading(0, "a", "level", "m", 2.0) });
+    records.push(Record { second: Some(-crate::common::START_S - 5), ..reading(0, "a", "level", "m", 2.0) });
     records.push(reading(599, "a", "level", "m", 2.0));
     let all = records.len();
     let job = job("INSERT INTO out SELECT count(*) AS rows FROM readings GROUP BY tumble(ts, INTERVAL '1 minute')");
@@ -139,7 +137,7 @@ async fn a_flood_is_raised_once_made_graver_and_cleared_once() {
         assert_eq!((first.threshold_milli, first.unit.as_deref(), first.district.as_deref()), (Some(150), Some("m"), Some("滨江区")));
         assert_eq!(first.evidence.len(), 1);
         assert_eq!((first.evidence[0].topic.as_str(), first.evidence[0].offset), ("raw.sensor", 1));
-        assert_eq!(first.window_start, Some(common::at(60)));
+        assert_eq!(first.window_start, Some(crate::common::at(60)));
         assert_eq!(first.lat.map(|lat| lat.0), Some(30_575_000));
     }
 }
@@ -173,10 +171,10 @@ async fn a_sink_that_refuses_is_asked_again() {
     let mut sink = Memory { refusals: 2, ..Memory::default() };
     push(&mut runner, log.chunk(0, 0, 300));
     for _ in 0..2 {
-        let error = runner.poll(common::at(400), &mut sink).await.unwrap_err();
+        let error = runner.poll(crate::common::at(400), &mut sink).await.unwrap_err();
         assert_eq!(error.to_string(), "job sensor_1m: the sink did not take epoch 1; it will be offered again");
     }
-    assert_eq!(runner.poll(common::at(400), &mut sink).await.unwrap().epochs, 1);
+    assert_eq!(runner.poll(crate::common::at(400), &mut sink).await.unwrap().epochs, 1);
     assert_eq!(sink.json().len(), 2);
 }
 
@@ -186,19 +184,19 @@ async fn a_partition_that_was_announced_is_waited_for_until_it_is_idle() {
     let folder = tempfile::tempdir().unwrap();
     let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).await.unwrap();
     let mut sink = Memory::default();
-    runner.assign(common::TOPIC, 1);
+    runner.assign(crate::common::TOPIC, 1);
     push(&mut runner, log.chunk(0, 0, 600));
-    runner.poll(common::at(600), &mut sink).await.unwrap();
+    runner.poll(crate::common::at(600), &mut sink).await.unwrap();
     assert_eq!((runner.watermark(), runner.open_windows()), (None, 10));
     // A pause of the process is not silence of the partition.
-    runner.poll(common::at(6_000), &mut sink).await.unwrap();
+    runner.poll(crate::common::at(6_000), &mut sink).await.unwrap();
     assert_eq!(runner.watermark(), None);
     for second in 0..4 {
-        runner.poll(common::at(6_000 + second * 10), &mut sink).await.unwrap();
+        runner.poll(crate::common::at(6_000 + second * 10), &mut sink).await.unwrap();
     }
-    assert_eq!((runner.watermark(), runner.open_windows()), (Some(common::at(479)), 3), "both are idle, so the later one counts");
+    assert_eq!((runner.watermark(), runner.open_windows()), (Some(crate::common::at(479)), 3), "both are idle, so the later one counts");
     push(&mut runner, log.chunk(1, 0, 1));
-    runner.poll(common::at(6_100), &mut sink).await.unwrap();
+    runner.poll(crate::common::at(6_100), &mut sink).await.unwrap();
     assert_eq!(sink.late().len(), 0);
 }
 
@@ -213,10 +211,10 @@ async fn one_backlog_does_not_keep_the_other_partitions_out() {
     let Push::Full(again) = runner.push(log.chunk(0, 200, 400)).unwrap() else { panic!("the buffer is full") };
     push(&mut runner, log.chunk(1, 0, 50));
     let mut sink = Memory::default();
-    let progress = runner.poll(common::at(500), &mut sink).await.unwrap();
+    let progress = runner.poll(crate::common::at(500), &mut sink).await.unwrap();
     assert_eq!((progress.rows_in, progress.epochs), (250, 4));
     push(&mut runner, again);
-    assert_eq!(runner.poll(common::at(500), &mut sink).await.unwrap().rows_in, 200);
+    assert_eq!(runner.poll(crate::common::at(500), &mut sink).await.unwrap().rows_in, 200);
     assert_eq!(runner.positions().values().copied().collect::<Vec<_>>(), [400, 50]);
 }
 
@@ -229,7 +227,7 @@ async fn what_is_known_is_passed_over_and_foreign_topics_are_refused() {
     push(&mut runner, log.chunk(0, 0, 6));
     push(&mut runner, log.chunk(0, 2, 8));
     assert_eq!(runner.buffered_rows(), 8);
-    runner.poll(common::at(10), &mut sink).await.unwrap();
+    runner.poll(crate::common::at(10), &mut sink).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 10));
     assert_eq!(runner.buffered_rows(), 2);
     let mut foreign = log.chunk(0, 0, 1);
@@ -244,7 +242,7 @@ async fn a_poll_may_move_between_threads() {
     }
     let folder = tempfile::tempdir().unwrap();
     let mut runner = Runner::open(builtin("thresholds"), folder.path(), config(1)).await.unwrap();
-    let progress = can_be_sent(runner.poll(common::at(0), &mut Memory::default())).await.unwrap();
+    let progress = can_be_sent(runner.poll(crate::common::at(0), &mut Memory::default())).await.unwrap();
     assert_eq!(progress, pipelines::Progress::default(), "without rows there is no epoch");
 }
 
@@ -270,5 +268,5 @@ async fn state_has_a_budget() {
     let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), small).await.unwrap();
     let error = run_to_end(&mut runner, &log, 200, &mut Memory::default()).await.unwrap_err();
     assert!(matches!(error, RunError::StateTooLarge { limit: 2_000, .. }), "{error}");
-    assert!(matches!(runner.poll(common::at(0), &mut Memory::default()).await, Err(RunError::Stopped { .. })));
+    assert!(matches!(runner.poll(crate::common::at(0), &mut Memory::default()).await, Err(RunError::Stopped { .. })));
 }

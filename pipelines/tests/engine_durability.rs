@@ -1,11 +1,9 @@
 //! Crashes, damage and change: what a state directory survives, and what it says when it does not.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Log, Memory, Record, builtin, config, job, push, reading, run, run_to_end};
+use crate::common::{Log, Memory, Record, builtin, config, job, push, reading, run, run_to_end};
 use pipelines::{Job, RunError, Runner, RunnerConfig, Step};
 use proptest::prelude::*;
 
@@ -65,13 +63,13 @@ async fn a_planned_epoch_keeps_its_ranges_when_more_has_come() {
     let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), crash).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 100));
     push(&mut runner, log.chunk(3, 0, 70));
-    assert!(matches!(runner.poll(common::at(500), &mut sink).await, Err(RunError::Interrupted(Step::OutputTaken))));
+    assert!(matches!(runner.poll(crate::common::at(500), &mut sink).await, Err(RunError::Interrupted(Step::OutputTaken))));
     drop(runner);
     let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(3)).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 400));
-    assert!(runner.poll(common::at(900), &mut sink).await.unwrap().waiting, "partition 3 is missing");
+    assert!(runner.poll(crate::common::at(900), &mut sink).await.unwrap().waiting, "partition 3 is missing");
     push(&mut runner, log.chunk(3, 0, 400));
-    let progress = runner.poll(common::at(900), &mut sink).await.unwrap();
+    let progress = runner.poll(crate::common::at(900), &mut sink).await.unwrap();
     assert_eq!((progress.epochs, progress.rows_in, sink.repeated), (2, 800, 1));
     let ends: Vec<i64> = sink.epochs[&1].positions.values().copied().collect();
     assert_eq!(ends, [100, 70]);
@@ -84,8 +82,8 @@ async fn merged_state_gives_what_unmerged_state_gives() {
     let insert = "INSERT INTO out SELECT station, count(*) AS n, count(DISTINCT milli(result)) AS values, sum(milli(result)) AS total,
         min(result) AS low, max(result) AS high, position_at_max(milli(result), origin) AS high_at, count(*) FILTER (WHERE result > 500) AS above
         FROM readings GROUP BY tumble(ts, INTERVAL '1 hour'), station";
-    let whole = run(common::job(insert), &log, 24_000, config(1)).await;
-    let merged = run(common::job(insert), &log, 3_000, config(3)).await;
+    let whole = run(crate::common::job(insert), &log, 24_000, config(1)).await;
+    let merged = run(crate::common::job(insert), &log, 3_000, config(3)).await;
     assert_eq!(whole.json().len(), 3_000);
     assert_eq!(merged.json(), whole.json());
     assert_eq!(whole.json()[0]["n"], 8);
@@ -106,11 +104,11 @@ async fn an_epoch_that_was_planned_is_finished_by_the_job_that_planned_it() {
     let crash = RunnerConfig { hook: Some(Arc::new(|step| step == Step::OutputTaken)), ..config(1) };
     let mut runner = Runner::open(builtin("thresholds"), folder.path(), crash).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 5));
-    runner.poll(common::at(900), &mut sink).await.unwrap_err();
+    runner.poll(crate::common::at(900), &mut sink).await.unwrap_err();
     drop(runner);
     let mut runner = Runner::open(thresholds(EDITED), folder.path(), config(1)).await.unwrap();
     assert!(matches!(runner.push(log.chunk(0, 0, 10)).unwrap(), pipelines::Push::Full(rest) if rest.first_offset == 5));
-    runner.poll(common::at(900), &mut sink).await.unwrap();
+    runner.poll(crate::common::at(900), &mut sink).await.unwrap();
     assert_eq!(sink.repeated, 1);
     assert!(sink.json().is_empty(), "the job as it was has no rule for this");
     run_to_end(&mut runner, &log, 10, &mut sink).await.unwrap();
@@ -122,21 +120,21 @@ async fn an_epoch_that_was_planned_is_finished_by_the_job_that_planned_it() {
 async fn open_windows_are_not_carried_into_another_shape() {
     let folder = tempfile::tempdir().unwrap();
     let minute = "INSERT INTO out SELECT count(*) AS n FROM readings GROUP BY tumble(ts, INTERVAL '1 minute')";
-    let mut runner = Runner::open(common::job(minute), folder.path(), config(1)).await.unwrap();
+    let mut runner = Runner::open(crate::common::job(minute), folder.path(), config(1)).await.unwrap();
     push(&mut runner, Log::one(vec![reading(0, "a", "level", "m", 1.0)]).chunk(0, 0, 1));
-    runner.poll(common::at(9), &mut Memory::default()).await.unwrap();
-    let busy = Runner::open(common::job(minute), folder.path(), config(1)).await.unwrap_err();
+    runner.poll(crate::common::at(9), &mut Memory::default()).await.unwrap();
+    let busy = Runner::open(crate::common::job(minute), folder.path(), config(1)).await.unwrap_err();
     assert!(matches!(busy, RunError::Busy { .. }), "{busy}");
     drop(runner);
     let hour = minute.replace("1 minute", "1 hour");
-    let error = Runner::open(common::job(&hour), folder.path(), config(1)).await.unwrap_err();
+    let error = Runner::open(crate::common::job(&hour), folder.path(), config(1)).await.unwrap_err();
     assert!(error.to_string().contains("the window was tumble 1 min, it is tumble 1 h now"), "{error}");
     let keys = minute.replace("')", "'), station").replace("count(*)", "count(*)");
-    assert!(matches!(Runner::open(common::job(&keys), folder.path(), config(1)).await, Err(RunError::OtherShape { .. })));
+    assert!(matches!(Runner::open(crate::common::job(&keys), folder.path(), config(1)).await, Err(RunError::OtherShape { .. })));
     let outside = minute.replace("count(*) AS n", "count(*) + 1 AS n");
-    drop(Runner::open(common::job(&outside), folder.path(), config(1)).await.unwrap());
+    drop(Runner::open(crate::common::job(&outside), folder.path(), config(1)).await.unwrap());
     Runner::reset("test", folder.path()).unwrap();
-    let runner = Runner::open(common::job(&hour), folder.path(), config(1)).await.unwrap();
+    let runner = Runner::open(crate::common::job(&hour), folder.path(), config(1)).await.unwrap();
     assert_eq!((runner.epoch(), runner.positions().len()), (0, 0));
 }
 
@@ -146,7 +144,7 @@ async fn damage_is_named_and_a_torn_plan_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let mut runner = Runner::open(builtin("sensor_1m"), folder.path(), config(1)).await.unwrap();
     push(&mut runner, log.chunk(0, 0, 200));
-    runner.poll(common::at(400), &mut Memory::default()).await.unwrap();
+    runner.poll(crate::common::at(400), &mut Memory::default()).await.unwrap();
     drop(runner);
     let path = folder.path().join("000000000001.segment");
     let whole = std::fs::read(&path).unwrap();
@@ -227,7 +225,7 @@ async fn an_alarm_comes_through_every_crash_under_its_one_id() {
             for at in (from..300).step_by(10) {
                 push(&mut runner, log.chunk(0, at, (at + 10).min(300)));
                 now += 1;
-                match runner.poll(common::at(now), &mut sink).await {
+                match runner.poll(crate::common::at(now), &mut sink).await {
                     Ok(_) => {}
                     Err(RunError::Interrupted(_)) => continue 'runs,
                     Err(other) => panic!("{other}"),

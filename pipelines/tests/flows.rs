@@ -1,8 +1,6 @@
 //! Jobs with more than one step: windows of every kind, joins of streams, unions, and functions over whole windows.
 
-mod common;
-
-use common::{Log, Record, config, reading, run};
+use crate::common::{Log, Record, config, reading, run};
 use pipelines::Job;
 use serde_json::{Value, json};
 
@@ -50,7 +48,7 @@ async fn rows(sql: &str, log: &[Record]) -> Vec<Value> {
 }
 
 fn time(second: i64) -> Value {
-    json!(common::at(second).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+    json!(crate::common::at(second).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
 }
 
 #[tokio::test]
@@ -204,9 +202,9 @@ async fn sessions_of_calendar_months() {
     let log = Log::one(log.to_vec());
     let folder = tempfile::tempdir().unwrap();
     let mut runner = pipelines::Runner::open(job(sql), folder.path(), config(1)).await.unwrap();
-    common::push(&mut runner, log.chunk(0, 0, 4));
-    let mut sink = common::Memory::default();
-    runner.poll(common::at(400 * DAY), &mut sink).await.unwrap();
+    crate::common::push(&mut runner, log.chunk(0, 0, 4));
+    let mut sink = crate::common::Memory::default();
+    runner.poll(crate::common::at(400 * DAY), &mut sink).await.unwrap();
     assert_eq!(sink.json(), [json!({"station": "a", "due": time(225 * DAY), "inspections": 1})], "b was inspected again in time");
 }
 

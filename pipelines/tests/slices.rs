@@ -1,10 +1,8 @@
 //! A job in slices gives what the whole job gives, whatever the log and however it is cut.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{Log, Memory, Record, TOPIC, at, config};
+use crate::common::{Log, Memory, Record, TOPIC, at, config};
 use pipelines::{Job, Push, Runner, Splitter, Spread};
 use proptest::prelude::*;
 
@@ -85,7 +83,7 @@ async fn whole(insert: &str, log: &Log, step: usize) -> Given {
     log.0.keys().for_each(|partition| runner.assign(TOPIC, *partition));
     let mut sink = Memory::default();
     for (partition, from, to) in pieces(log, step) {
-        common::push(&mut runner, log.chunk(partition, from, to));
+        crate::common::push(&mut runner, log.chunk(partition, from, to));
         runner.poll(at(86_400), &mut sink).await.unwrap();
     }
     let open = sink.rows();
@@ -161,7 +159,7 @@ fn keys_are_found_where_all_steps_agree() {
 
 #[test]
 fn the_jobs_of_the_city_spread() {
-    let spread = |name: &str| common::builtin(name).spread();
+    let spread = |name: &str| crate::common::builtin(name).spread();
     let keys = |names: &[&str]| Spread::Keys(names.iter().map(|name| (*name).to_owned()).collect());
     assert_eq!(spread("alarms"), Spread::Rows);
     assert_eq!(spread("gas_overdue"), keys(&["household"]));
@@ -184,7 +182,7 @@ async fn one_slice_notes_what_no_window_can_count() {
         let mut runner = Runner::open(job(insert).slice(slice, 3), folder.path(), config(1)).await.unwrap();
         let (chunk, mut sink) = (log.chunk(0, 0, 4), Memory::default());
         let mut split = splitter.split(chunk.clone(), at(3)).await.unwrap();
-        assert_eq!(split.reached_us, Some((common::START_S + 2 - 20) * 1_000_000), "what lies in the future moves nothing");
+        assert_eq!(split.reached_us, Some((crate::common::START_S + 2 - 20) * 1_000_000), "what lies in the future moves nothing");
         let part = pipelines::Chunk { rows: split.parts.swap_remove(slice as usize), ..chunk };
         runner.push_part(part, split.reached_us).unwrap();
         runner.close_all(at(3), &mut sink).await.unwrap();

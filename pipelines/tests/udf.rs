@@ -1,12 +1,10 @@
 //! User-defined functions in a job: they compute, and a row for which one fails is left out and noted; nothing else is.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Log, Record, config, run};
+use crate::common::{Log, Record, config, run};
 use pipelines::{Job, Udfs};
 use serde_json::json;
 use udf_host::{Limits, WorkerCommand};

@@ -1,12 +1,10 @@
 //! What was acknowledged is there after whatever kind of end.
 
-mod common;
-
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use broker::{Disk, Fsync, StartError};
-use common::*;
+use crate::common::*;
 use kafka_protocol::records::Compression;
 
 fn segment(dir: &Path, topic: &str, partition: i32) -> PathBuf {

@@ -1,13 +1,11 @@
 //! Hostile bytes: whatever comes over a connection, the broker answers or closes it, and goes on for everybody else.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use broker::api::OFFERS;
-use common::{TestBroker, batch, config, record};
+use crate::common::{TestBroker, batch, config, record};
 use kafka_protocol::records::Compression;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

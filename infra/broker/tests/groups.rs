@@ -1,9 +1,7 @@
 //! Consumer groups over the wire.
 
-mod common;
-
 use bytes::Bytes;
-use common::*;
+use crate::common::*;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};

@@ -1,11 +1,9 @@
 //! Records go in and come out as they were sent.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::*;
+use crate::common::*;
 use kafka_protocol::records::Compression;
 
 const ALL: [Compression; 5] =

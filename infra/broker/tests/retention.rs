@@ -1,9 +1,7 @@
 //! What goes: by age, by size, by request, by key.
 
-mod common;
-
 use bytes::Bytes;
-use common::*;
+use crate::common::*;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::*;
 use kafka_protocol::records::Compression;

@@ -1,8 +1,6 @@
 //! Topics: created, changed, removed, many of them, and names that mean harm.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;

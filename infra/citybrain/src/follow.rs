@@ -10,7 +10,6 @@ mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -163,7 +162,8 @@ impl<F: Fold> Follower<F> {
 
     async fn take(&mut self, rows: &arrow::array::RecordBatch) -> Result<()> {
         let mut said = Vec::new();
-        for row in Rows::of(rows)?.iter().filter(|row| row.offset >= self.kept.next) {
+        let next = self.kept.next;
+        for row in Rows::of(rows)?.iter().filter(|row| row.offset >= next) {
             self.kept.state.take(&row, &mut said);
             if said.len() >= SEND_MAX {
                 self.say(&mut said).await?;

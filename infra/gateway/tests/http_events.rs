@@ -1,8 +1,6 @@
 //! Events over HTTP: each way to send them, and each way to send them wrong.
 
-mod common;
-
-use common::{Running, dlq, observation};
+use crate::common::{Running, dlq, observation};
 use serde_json::{Value, json};
 
 const STRUCTURED: &str = "application/cloudevents+json";

@@ -1,11 +1,9 @@
 //! The reading side of HTTP: lists, items, feed, SQL, health, who may ask, and the live stream.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{Running, observation};
+use crate::common::{Running, observation};
 use gateway::hub::StreamItem;
 use gateway::{GatewayConfig, Listener, StreamHub};
 use schemas::Position;

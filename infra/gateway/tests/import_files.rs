@@ -1,12 +1,10 @@
 //! Files in: made-up ones, broken ones, and the first rows of the real ones.
 
-mod common;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{Running, dlq, door};
+use crate::common::{Running, dlq, door};
 use gateway::memory::MemoryLog;
 use gateway::{Cancel, DoorSink, HttpSink, ImportOptions, ImportReport, Importer, Mapping, Types};
 use schemas::{Event, Registry};

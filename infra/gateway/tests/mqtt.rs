@@ -1,13 +1,11 @@
 //! MQTT over a socket: acknowledgements wait for the log, bad messages are kept, and who may not send is told so.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use chrono::Utc;
-use common::{dlq, door, observation};
+use crate::common::{dlq, door, observation};
 use gateway::devices::{Action, Change};
 use gateway::memory::MemoryLog;
 use gateway::mqtt::{Mqtt, MqttListener};

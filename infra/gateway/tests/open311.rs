@@ -1,11 +1,9 @@
 //! Open311 GeoReport v2 over HTTP: services, reports, searches and errors, in JSON and XML.
 
-mod common;
-
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use common::{Running, dlq};
+use crate::common::{Running, dlq};
 use gateway::{GatewayConfig, StreamHub};
 use serde_json::{Value, json};
 

@@ -1,11 +1,9 @@
 //! The description of the doors: right in its form, made of every route and every command, and true of what is answered.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use common::{ALERTS, CASES, Running, observation};
+use crate::common::{ALERTS, CASES, Running, observation};
 use gateway::http::openapi;
 use gateway::http::table::{COMMANDS, ROUTES};
 use gateway::{GatewayConfig, People, StreamHub};

@@ -1,12 +1,10 @@
 //! Who may do what where: every role against every kind of command and every route, in and out of its domain and area; who
 //! is taken for whom; and that the audit has it.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use common::{ALERTS, Answer, CASES, Running, observation};
+use crate::common::{ALERTS, Answer, CASES, Running, observation};
 use gateway::http::table::{COMMANDS, ROUTES, Target};
 use gateway::hub::StreamItem;
 use gateway::memory::MemoryAudit;

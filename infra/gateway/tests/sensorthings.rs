@@ -1,13 +1,11 @@
 //! SensorThings 1.1 over HTTP: the standard's own examples, what is wrong, and who may send.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use chrono::Utc;
-use common::{Running, dlq, observation};
+use crate::common::{Running, dlq, observation};
 use gateway::devices::{Action, Change};
 use gateway::hub::StreamItem;
 use gateway::memory::MemoryLog;
