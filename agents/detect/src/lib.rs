@@ -10,10 +10,14 @@ pub mod balance;
 mod balance_made;
 pub mod balance_network;
 mod detector;
+mod health;
 pub mod multi;
 mod season;
+mod sensor;
 mod tail;
 mod window;
 
 pub use detector::{Detector, Kind, Options, Score};
+pub use health::{Fault, Health};
+pub use sensor::Sensor;
 pub use tail::{MEMORY_VALUES, Tail};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use detect::{Detector, Kind, Options};
+use detect::{Kind, Options, Sensor};
 
 use crate::context::Context;
 use crate::detect_multi::DetectMulti;
@@ -143,7 +143,7 @@ fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, explain:
     header.extend(columns.label.then_some(LABEL));
     header.extend(explain.then_some("why"));
     writer.write_record(&header)?;
-    let mut detector = Detector::new(Options::default());
+    let mut sensor = Sensor::new(Options::default());
     let mut time_us = 0;
     for row in Rows::open(input, &wanted)? {
         let row = row?;
@@ -153,7 +153,7 @@ fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, explain:
             None => counts.without_time += 1,
         }
         let number = number_of(&row.cells[1]);
-        let scored = number.map(|number| detector.score(time_us, number));
+        let scored = number.map(|number| sensor.score(time_us, number));
         counts.without_number += u64::from(number.is_none());
         counts.alarms += u64::from(scored.is_some_and(|score| score.anomaly >= 0.5));
         let score = scored.map(|score| format!("{:.6}", score.anomaly)).unwrap_or_default();
@@ -207,6 +207,8 @@ pub fn name_of(kind: Kind) -> &'static str {
         Kind::Drift => "drift",
         Kind::Flat => "flat",
         Kind::Season => "season",
+        Kind::Silent => "silent",
+        Kind::Stuck => "stuck",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Evaluations: each prints what it measures beside a baseline measured in the same run.
 
+pub mod air;
+pub mod air_planted;
 mod bodies;
 pub mod breach;
 pub mod hotspots;
@@ -15,7 +17,8 @@ pub mod volumes;
 use crate::Named;
 
 /// All of them.
-pub const ALL: [Named; 8] = [
+pub const ALL: [Named; 9] = [
+    ("air", "北京空气：植入的中断与卡值，与固定规则并列", "silent and stuck sensors planted in Beijing's air, beside fixed rules", air::run),
     ("breach", "工单逾期风险，与各类型的逾期率并列", "risk that a work order is late, beside the rate of its type", breach::run),
     ("hotspots", "热点问题归组，与仅按地点归组并列", "hot issues of a stream, beside grouping by place alone", hotspots::run),
     ("leaks", "供水管网漏损，与夜间流量门限并列", "leaks of a water network, beside a threshold on the night flow", leaks::run),

@@ -1,0 +1,379 @@
+//! The health of one sensor, from its own stream: silence that is clearly longer than its cadence, and a value that stays
+//! longer than this sensor ever plausibly repeats itself.
+//!
+//! Cadence and resolution are learnt: the cadence is the median of the last steps of time, the resolution a low quantile of how
+//! far a value moved. How long values stay is counted as hazards, the chance that a run of a length ends with the next
+//! value (the life table of Berkson and Gage 1950): for this very value, for values of its size, for all, each leaning on the next where it
+//! has seen little, so that a floor, a dry month and coarse steps are known by having been there. Knows nothing of units, of what is
+//! measured, or of other sensors.
+
+use crate::detector::{Kind, Score};
+
+/// How rare a fault must be to be worth an alarm: once in so many runs of values.
+const ALARM_RARITY: f64 = 1e-4;
+/// Values that are learnt from before a value is called stuck, and before silence is noticed.
+const WARMUP_VALUES: u64 = 100;
+const WARMUP_STEPS: u64 = 24;
+/// Fewer equal values are never stuck.
+const STUCK_VALUES_MIN: u32 = 4;
+/// Silence is clearly longer than the cadence from so many times the step that 19 of 20 steps keep.
+const SILENT_STEPS: f64 = 3.5;
+const STEPS_KEPT: f64 = 0.95;
+/// A value stays while it moves by less than this quantile of the moves, zeros left out.
+const RESOLUTION_QUANTILE: f64 = 0.02;
+/// So many values in a row that lie behind the newest mean that the clock was set back.
+const BEHIND_MAX: u8 = 8;
+/// What is known of all runs, or of runs like this one, counts as so many steps of experience.
+const PRIOR_STEPS: f32 = 4.0;
+/// Where no run was so long yet, it ends with this share of the chance of shorter ones: calm goes on.
+const DECLINE: f32 = 0.75;
+/// Classes of lengths: 1, 2, 3, then two to a doubling; the last is without end.
+const CLASSES: usize = 32;
+/// Sizes of values that are told apart, as powers of two, modulo.
+const SIZES: usize = 16;
+/// Values that often stay and are known by themselves.
+const HOMES: usize = 16;
+/// So many values are remembered at most; then each counts half.
+const MEMORY_VALUES: u32 = 1 << 16;
+
+/// Watches one sensor. Its size (about 12 KiB) does not depend on how long the stream is.
+#[derive(Debug, Clone)]
+pub struct Health {
+    seen: u64,
+    cadence: Cadence,
+    moves: Spectrum,
+    last: f64,
+    run: Run,
+    all: Lives,
+    sizes: Vec<Lives>,
+    homes: Vec<Home>,
+    remembered: u32,
+}
+
+impl Default for Health {
+    fn default() -> Health {
+        Health {
+            seen: 0,
+            cadence: Cadence::default(),
+            moves: Spectrum::default(),
+            last: 0.0,
+            run: Run::default(),
+            all: Lives::default(),
+            sizes: vec![Lives::default(); SIZES],
+            homes: Vec::with_capacity(HOMES),
+            remembered: 0,
+        }
+    }
+}
+
+/// What is wrong with a sensor, if anything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fault {
+    /// How rare it is among what this sensor does: the share of its runs that stay as long, and for silence what falls with the
+    /// third power of its length.
+    pub rarity: f64,
+    /// [`Kind::Stuck`], [`Kind::Silent`], or [`Kind::Usual`].
+    pub kind: Kind,
+    /// Whether it was told before: the same run goes on.
+    pub told: bool,
+}
+
+impl Fault {
+    const NONE: Fault = Fault { rarity: 1.0, kind: Kind::Usual, told: false };
+
+    /// The fault as a score, among `sensors` that are looked at together.
+    pub fn score(&self, sensors: usize) -> Score {
+        let anomaly = 1.0 / (1.0 + self.rarity * sensors.max(1) as f64 / ALARM_RARITY);
+        let why = if anomaly >= 0.5 { self.kind } else { Kind::Usual };
+        Score { anomaly: if self.told { 0.5 * anomaly.min(0.999) } else { anomaly }, why }
+    }
+}
+
+impl Health {
+    /// Looks at the next value, then learns from it. `time_us` is its time in microseconds since 1970. A value that is not finite is
+    /// none: it changes nothing, and when it lasts it is silence.
+    pub fn look(&mut self, time_us: i64, value: f64) -> Fault {
+        if !value.is_finite() {
+            return Fault::NONE;
+        }
+        let silent = self.cadence.step(time_us);
+        let stuck = self.stays(value);
+        if silent.rarity < stuck.rarity { silent } else { stuck }
+    }
+
+    fn stays(&mut self, value: f64) -> Fault {
+        self.seen += 1;
+        if self.seen == 1 {
+            self.last = value;
+            self.begin(value);
+            return Fault::NONE;
+        }
+        let moved = (value - self.last).abs();
+        self.last = value;
+        if moved > 0.0 {
+            self.moves.add(moved);
+        }
+        let (low, high) = (self.run.low.min(value), self.run.high.max(value));
+        if high > low && high - low >= self.moves.quantile(RESOLUTION_QUANTILE) {
+            self.end();
+            self.begin(value);
+            return Fault::NONE;
+        }
+        (self.run.low, self.run.high) = (low, high);
+        self.run.survival *= f64::from(1.0 - self.run.hazard);
+        self.run.length = self.run.length.saturating_add(1);
+        if class(self.run.length) != class(self.run.length - 1) {
+            self.enter();
+        }
+        if self.seen <= WARMUP_VALUES || self.run.length < STUCK_VALUES_MIN {
+            return Fault::NONE;
+        }
+        let fault = Fault { rarity: self.run.survival, kind: Kind::Stuck, told: self.run.told_at.is_some() };
+        if fault.rarity <= ALARM_RARITY && self.run.told_at.is_none() {
+            self.run.told_at = Some(self.run.length);
+        }
+        fault
+    }
+
+    fn begin(&mut self, value: f64) {
+        let home = self.homes.iter().position(|home| home.value == value);
+        self.run = Run { value, low: value, high: value, length: 1, size: size(value), home, survival: 1.0, hazard_of_all: 0.5 / DECLINE, ..Run::default() };
+        self.enter();
+    }
+
+    /// A run enters a class of lengths: how likely it ends at each step there.
+    fn enter(&mut self) {
+        let class = class(self.run.length);
+        let of_all = self.all.hazard(class, DECLINE * self.run.hazard_of_all);
+        let of_size = self.sizes[self.run.size].hazard(class, of_all);
+        self.run.hazard = self.run.home.map_or(of_size, |home| self.homes[home].lives.hazard(class, of_size));
+        self.run.hazard_of_all = of_all;
+    }
+
+    /// A run has ended. One that was told is learnt in full for its very value alone: what is usual comes back to the same value, a
+    /// sensor that is stuck does not.
+    fn end(&mut self) {
+        let Run { value, length, size, home, told_at, .. } = self.run;
+        self.all.learn(told_at.unwrap_or(length), told_at.is_none());
+        self.sizes[size].learn(told_at.unwrap_or(length), told_at.is_none());
+        let home = home.or_else(|| (length >= 3).then(|| self.home(value)));
+        if let Some(home) = home {
+            self.homes[home].lives.learn(length, true);
+            self.homes[home].stayed = self.homes[home].stayed.saturating_add(length - 1);
+        }
+        self.remembered = self.remembered.saturating_add(length);
+        if self.remembered >= MEMORY_VALUES {
+            self.remembered /= 2;
+            self.all.forget_half();
+            self.sizes.iter_mut().for_each(Lives::forget_half);
+            self.homes.iter_mut().for_each(|home| {
+                home.lives.forget_half();
+                home.stayed /= 2;
+            });
+        }
+    }
+
+    /// A place for a value that stays, in place of the one that stayed least.
+    fn home(&mut self, value: f64) -> usize {
+        let home = Home { value, lives: Lives::default(), stayed: 0 };
+        if self.homes.len() < HOMES {
+            self.homes.push(home);
+            return self.homes.len() - 1;
+        }
+        let least = self.homes.iter().enumerate().min_by_key(|(at, home)| (home.stayed, *at)).map_or(0, |(at, _)| at);
+        self.homes[least] = home;
+        least
+    }
+}
+
+/// Values that stay: from the first of them on.
+#[derive(Debug, Clone, Default)]
+struct Run {
+    value: f64,
+    low: f64,
+    high: f64,
+    length: u32,
+    size: usize,
+    home: Option<usize>,
+    hazard: f32,
+    hazard_of_all: f32,
+    /// The share of such runs that come so far.
+    survival: f64,
+    told_at: Option<u32>,
+}
+
+/// The class of a length.
+fn class(length: u32) -> usize {
+    let length = length.max(1);
+    if length < 4 {
+        return length as usize - 1;
+    }
+    let octave = length.ilog2();
+    let half = (length >> (octave - 1)) & 1;
+    (2 * octave as usize + half as usize - 1).min(CLASSES - 1)
+}
+
+/// The least length of a class.
+fn least(class: usize) -> u32 {
+    if class < 3 {
+        return class as u32 + 1;
+    }
+    let (octave, half) = ((class + 1) / 2, (class + 1) % 2);
+    (1 << octave) + if half == 1 { 1 << (octave - 1) } else { 0 }
+}
+
+/// The size of a value: its power of two, modulo, so that no unit is asked for.
+fn size(value: f64) -> usize {
+    (value.abs().to_bits() >> 52) as usize % SIZES
+}
+
+/// How long runs lived: for each class of lengths the steps that were taken in it, and how many of them were the last.
+#[derive(Debug, Clone, Default)]
+struct Lives {
+    steps: [f32; CLASSES],
+    ends: [f32; CLASSES],
+}
+
+impl Lives {
+    fn hazard(&self, class: usize, otherwise: f32) -> f32 {
+        (self.ends[class] + PRIOR_STEPS * otherwise) / (self.steps[class] + PRIOR_STEPS)
+    }
+
+    fn learn(&mut self, length: u32, ended: bool) {
+        let last = class(length);
+        for class in 0..last {
+            self.steps[class] += (least(class + 1) - least(class)) as f32;
+        }
+        self.steps[last] += (length - least(last)) as f32 + if ended { 1.0 } else { 0.0 };
+        self.ends[last] += if ended { 1.0 } else { 0.0 };
+    }
+
+    fn forget_half(&mut self) {
+        self.steps.iter_mut().chain(&mut self.ends).for_each(|count| *count /= 2.0);
+    }
+}
+
+/// A value that often stays.
+#[derive(Debug, Clone)]
+struct Home {
+    value: f64,
+    lives: Lives,
+    stayed: u32,
+}
+
+/// How many of the last steps of time the cadence is the median of.
+const STEPS: usize = 16;
+
+/// How often the sensor speaks.
+#[derive(Debug, Clone, Default)]
+struct Cadence {
+    newest_us: Option<i64>,
+    behind: u8,
+    steps: [f64; STEPS],
+    seen: u64,
+    median: f64,
+    spectrum: Spectrum,
+    /// The step before, where it was silence.
+    silence: f64,
+}
+
+impl Cadence {
+    /// A value came at this time. Times that do not go on teach nothing; when they stay behind, the clock was set back.
+    fn step(&mut self, time_us: i64) -> Fault {
+        let Some(newest_us) = self.newest_us else {
+            self.newest_us = Some(time_us);
+            return Fault::NONE;
+        };
+        if time_us <= newest_us {
+            self.behind += u8::from(time_us < newest_us);
+            if self.behind >= BEHIND_MAX {
+                (self.newest_us, self.behind) = (Some(time_us), 0);
+            }
+            return Fault::NONE;
+        }
+        (self.newest_us, self.behind) = (Some(time_us), 0);
+        let step = time_us as f64 - newest_us as f64;
+        let kept = self.median.max(self.spectrum.quantile(STEPS_KEPT));
+        let share = step / (SILENT_STEPS * kept.max(f64::MIN_POSITIVE));
+        let (known, before) = (self.seen >= WARMUP_STEPS, self.silence);
+        self.learn(step);
+        if !known || share < 1.0 {
+            self.silence = 0.0;
+            return Fault::NONE;
+        }
+        self.silence = step;
+        // One silence after another of the same length is a new cadence, which is learnt.
+        Fault { rarity: ALARM_RARITY / share.powi(3), kind: Kind::Silent, told: before > 0.0 && step < 2.0 * before }
+    }
+
+    fn learn(&mut self, step: f64) {
+        self.steps[(self.seen % STEPS as u64) as usize] = step;
+        self.seen += 1;
+        self.spectrum.add(step);
+        // A step like the median leaves it where it is.
+        if self.seen <= STEPS as u64 || (step - self.median).abs() > 0.05 * self.median {
+            let mut sorted = self.steps;
+            let filled = &mut sorted[..self.seen.min(STEPS as u64) as usize];
+            filled.sort_unstable_by(f64::total_cmp);
+            self.median = filled[(filled.len() - 1) / 2];
+        }
+    }
+}
+
+/// Buckets of a spectrum: four to a doubling, 32 doublings around the first magnitude.
+const BUCKETS: usize = 128;
+/// So many magnitudes are remembered by a spectrum; then each counts half.
+const SPECTRUM_MEMORY: u32 = 4_096;
+/// A quantile is looked up anew after so many magnitudes, or a part of them all when there are few.
+const LOOK_UP_EVERY: u32 = 32;
+
+/// Counts of magnitudes, for one quantile.
+#[derive(Debug, Clone)]
+struct Spectrum {
+    counts: [u32; BUCKETS],
+    total: u32,
+    first: i64,
+    fresh: u32,
+    known: f64,
+}
+
+impl Default for Spectrum {
+    fn default() -> Spectrum {
+        Spectrum { counts: [0; BUCKETS], total: 0, first: 0, fresh: 0, known: 0.0 }
+    }
+}
+
+impl Spectrum {
+    fn add(&mut self, magnitude: f64) {
+        // Two bits of the mantissa beside the exponent.
+        let bits = (magnitude.abs().to_bits() >> 50) as i64;
+        if self.total == 0 {
+            self.first = bits;
+        }
+        let bucket = (bits - self.first + BUCKETS as i64 / 2).clamp(0, BUCKETS as i64 - 1);
+        self.counts[bucket as usize] += 1;
+        self.total += 1;
+        self.fresh += 1;
+        if self.total >= SPECTRUM_MEMORY {
+            self.counts.iter_mut().for_each(|count| *count /= 2);
+            self.total = self.counts.iter().sum();
+        }
+    }
+
+    /// The magnitude below which this share lies, rounded down to the edge of its bucket; 0 before the first. Always asked for the same
+    /// share.
+    fn quantile(&mut self, share: f64) -> f64 {
+        if self.fresh > LOOK_UP_EVERY.min(self.total / 8) {
+            self.fresh = 0;
+            let wanted = (share * f64::from(self.total)) as u32;
+            let mut below = 0;
+            let bucket = self.counts.iter().position(|count| {
+                below += count;
+                below > wanted
+            });
+            let bits = self.first + bucket.unwrap_or(0) as i64 - BUCKETS as i64 / 2;
+            self.known = f64::from_bits((bits.max(0) as u64) << 50);
+        }
+        self.known
+    }
+}
