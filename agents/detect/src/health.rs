@@ -9,8 +9,8 @@
 
 use crate::detector::{Kind, Score};
 
-/// How rare a fault must be to be worth an alarm: once in so many runs of values.
-const ALARM_RARITY: f64 = 1e-4;
+/// How rare a fault must be to be worth an alarm, the score 0.5: once in a thousand runs of values.
+const ALARM_RARITY: f64 = 1e-3;
 /// Values that are learnt from before a value is called stuck, and before silence is noticed.
 const WARMUP_VALUES: u64 = 100;
 const WARMUP_STEPS: u64 = 24;
@@ -23,13 +23,17 @@ const STEPS_KEPT: f64 = 0.95;
 const RESOLUTION_QUANTILE: f64 = 0.02;
 /// So many values in a row that lie behind the newest mean that the clock was set back.
 const BEHIND_MAX: u8 = 8;
-/// What is known of all runs, or of runs like this one, counts as so many steps of experience.
-const PRIOR_STEPS: f32 = 4.0;
+/// What is known of longer experience counts as so many steps of one's own: of shorter runs for all runs, of all for those of a size, of
+/// those of a size for those of a value.
+const PRIOR_STEPS_ALL: f32 = 4.0;
+const PRIOR_STEPS: f32 = 16.0;
 /// Where no run was so long yet, it ends with this share of the chance of shorter ones: calm goes on.
 const DECLINE: f32 = 0.75;
+/// How likely the next value is another, while nothing is known.
+const HAZARD_FIRST: f32 = 0.5;
 /// Classes of lengths: 1, 2, 3, then two to a doubling; the last is without end.
 const CLASSES: usize = 32;
-/// Sizes of values that are told apart, as powers of two, modulo.
+/// Sizes of values that are told apart, as powers of two, modulo; zero has one of its own.
 const SIZES: usize = 16;
 /// Values that often stay and are known by themselves.
 const HOMES: usize = 16;
@@ -59,7 +63,7 @@ impl Default for Health {
             last: 0.0,
             run: Run::default(),
             all: Lives::default(),
-            sizes: vec![Lives::default(); SIZES],
+            sizes: vec![Lives::default(); SIZES + 1],
             homes: Vec::with_capacity(HOMES),
             remembered: 0,
         }
@@ -74,18 +78,20 @@ pub struct Fault {
     pub rarity: f64,
     /// [`Kind::Stuck`], [`Kind::Silent`], or [`Kind::Usual`].
     pub kind: Kind,
-    /// Whether it was told before: the same run goes on.
-    pub told: bool,
+    /// How rare it was one value before, where the same fault goes on; else 1.
+    pub before: f64,
 }
 
 impl Fault {
-    const NONE: Fault = Fault { rarity: 1.0, kind: Kind::Usual, told: false };
+    const NONE: Fault = Fault { rarity: 1.0, kind: Kind::Usual, before: 1.0 };
 
-    /// The fault as a score, among `sensors` that are looked at together.
-    pub fn score(&self, sensors: usize) -> Score {
-        let anomaly = 1.0 / (1.0 + self.rarity * sensors.max(1) as f64 / ALARM_RARITY);
-        let why = if anomaly >= 0.5 { self.kind } else { Kind::Usual };
-        Score { anomaly: if self.told { 0.5 * anomaly.min(0.999) } else { anomaly }, why }
+    /// The fault as a score. A fault that was told with the value before stays below 0.5: one fault, one alarm. `times` asks for one that is so
+    /// many times as rare, as where so many sensors are looked at together.
+    pub fn score(&self, times: usize) -> Score {
+        let asked = ALARM_RARITY / times.max(1) as f64;
+        let anomaly = 1.0 / (1.0 + self.rarity / asked);
+        let why = if self.rarity <= asked { self.kind } else { Kind::Usual };
+        Score { anomaly: if self.before <= asked { 0.5 * anomaly.min(0.999) } else { anomaly }, why }
     }
 }
 
@@ -120,6 +126,7 @@ impl Health {
             return Fault::NONE;
         }
         (self.run.low, self.run.high) = (low, high);
+        let before = self.run.survival;
         self.run.survival *= f64::from(1.0 - self.run.hazard);
         self.run.length = self.run.length.saturating_add(1);
         if class(self.run.length) != class(self.run.length - 1) {
@@ -128,38 +135,45 @@ impl Health {
         if self.seen <= WARMUP_VALUES || self.run.length < STUCK_VALUES_MIN {
             return Fault::NONE;
         }
-        let fault = Fault { rarity: self.run.survival, kind: Kind::Stuck, told: self.run.told_at.is_some() };
-        if fault.rarity <= ALARM_RARITY && self.run.told_at.is_none() {
+        if self.run.survival <= ALARM_RARITY && self.run.told_at.is_none() {
             self.run.told_at = Some(self.run.length);
         }
-        fault
+        // Where too short a run was as rare already, it is told now.
+        let before = if self.run.told_before { before } else { 1.0 };
+        self.run.told_before = true;
+        Fault { rarity: self.run.survival, kind: Kind::Stuck, before }
     }
 
     fn begin(&mut self, value: f64) {
         let home = self.homes.iter().position(|home| home.value == value);
-        self.run = Run { value, low: value, high: value, length: 1, size: size(value), home, survival: 1.0, hazard_of_all: 0.5 / DECLINE, ..Run::default() };
+        self.run = Run { value, low: value, high: value, length: 1, size: size(value), home, survival: 1.0, hazard_of_all: HAZARD_FIRST / DECLINE, ..Run::default() };
+        // Zero is what a dead sensor says: how seldom this one says it counts, too.
+        if value == 0.0 {
+            self.run.survival = f64::from((self.sizes[SIZES].steps[0] + 1.0) / (self.all.steps[0] + 1.0)).min(1.0);
+        }
         self.enter();
     }
 
     /// A run enters a class of lengths: how likely it ends at each step there.
     fn enter(&mut self) {
         let class = class(self.run.length);
-        let of_all = self.all.hazard(class, DECLINE * self.run.hazard_of_all);
-        let of_size = self.sizes[self.run.size].hazard(class, of_all);
-        self.run.hazard = self.run.home.map_or(of_size, |home| self.homes[home].lives.hazard(class, of_size));
+        let of_all = self.all.hazard(class, DECLINE * self.run.hazard_of_all, PRIOR_STEPS_ALL);
+        let of_size = self.sizes[self.run.size].hazard(class, of_all, PRIOR_STEPS);
+        self.run.hazard = self.run.home.map_or(of_size, |home| self.homes[home].lives.hazard(class, of_size, PRIOR_STEPS));
         self.run.hazard_of_all = of_all;
     }
 
-    /// A run has ended. One that was told is learnt in full for its very value alone: what is usual comes back to the same value, a
-    /// sensor that is stuck does not.
+    /// A run has ended. Of one that was told it is learnt that it came so far: each alarm makes the next of its kind a little later, and a
+    /// sensor that was stuck for days does not teach that this is usual.
     fn end(&mut self) {
         let Run { value, length, size, home, told_at, .. } = self.run;
-        self.all.learn(told_at.unwrap_or(length), told_at.is_none());
-        self.sizes[size].learn(told_at.unwrap_or(length), told_at.is_none());
+        let (lived, ended) = (told_at.unwrap_or(length), told_at.is_none());
+        self.all.learn(lived, ended);
+        self.sizes[size].learn(lived, ended);
         let home = home.or_else(|| (length >= 3).then(|| self.home(value)));
         if let Some(home) = home {
-            self.homes[home].lives.learn(length, true);
-            self.homes[home].stayed = self.homes[home].stayed.saturating_add(length - 1);
+            self.homes[home].lives.learn(lived, ended);
+            self.homes[home].stayed = self.homes[home].stayed.saturating_add(lived - 1);
         }
         self.remembered = self.remembered.saturating_add(length);
         if self.remembered >= MEMORY_VALUES {
@@ -199,7 +213,10 @@ struct Run {
     hazard_of_all: f32,
     /// The share of such runs that come so far.
     survival: f64,
+    /// At which length it became worth an alarm.
     told_at: Option<u32>,
+    /// Whether anything was said of it yet.
+    told_before: bool,
 }
 
 /// The class of a length.
@@ -224,7 +241,7 @@ fn least(class: usize) -> u32 {
 
 /// The size of a value: its power of two, modulo, so that no unit is asked for.
 fn size(value: f64) -> usize {
-    (value.abs().to_bits() >> 52) as usize % SIZES
+    if value == 0.0 { SIZES } else { (value.abs().to_bits() >> 52) as usize % SIZES }
 }
 
 /// How long runs lived: for each class of lengths the steps that were taken in it, and how many of them were the last.
@@ -235,8 +252,8 @@ struct Lives {
 }
 
 impl Lives {
-    fn hazard(&self, class: usize, otherwise: f32) -> f32 {
-        (self.ends[class] + PRIOR_STEPS * otherwise) / (self.steps[class] + PRIOR_STEPS)
+    fn hazard(&self, class: usize, otherwise: f32, prior_steps: f32) -> f32 {
+        (self.ends[class] + prior_steps * otherwise) / (self.steps[class] + prior_steps)
     }
 
     fn learn(&mut self, length: u32, ended: bool) {
@@ -273,8 +290,8 @@ struct Cadence {
     seen: u64,
     median: f64,
     spectrum: Spectrum,
-    /// The step before, where it was silence.
-    silence: f64,
+    /// The step before and how rare it was, where it was silence.
+    silence: Option<(f64, f64)>,
 }
 
 impl Cadence {
@@ -295,15 +312,16 @@ impl Cadence {
         let step = time_us as f64 - newest_us as f64;
         let kept = self.median.max(self.spectrum.quantile(STEPS_KEPT));
         let share = step / (SILENT_STEPS * kept.max(f64::MIN_POSITIVE));
-        let (known, before) = (self.seen >= WARMUP_STEPS, self.silence);
+        let (known, last) = (self.seen >= WARMUP_STEPS, self.silence.take());
         self.learn(step);
         if !known || share < 1.0 {
-            self.silence = 0.0;
             return Fault::NONE;
         }
-        self.silence = step;
+        let rarity = ALARM_RARITY / share.powi(3);
+        self.silence = Some((step, rarity));
         // One silence after another of the same length is a new cadence, which is learnt.
-        Fault { rarity: ALARM_RARITY / share.powi(3), kind: Kind::Silent, told: before > 0.0 && step < 2.0 * before }
+        let before = last.filter(|last| step < 2.0 * last.0).map_or(1.0, |last| last.1);
+        Fault { rarity, kind: Kind::Silent, before }
     }
 
     fn learn(&mut self, step: f64) {

@@ -19,5 +19,5 @@ mod window;
 
 pub use detector::{Detector, Kind, Options, Score};
 pub use health::{Fault, Health};
-pub use sensor::Sensor;
+pub use sensor::{Both, Sensor};
 pub use tail::{MEMORY_VALUES, Tail};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use detect::{Kind, Options, Sensor};
+use detect::{Kind, Options, Score, Sensor};
 
 use crate::context::Context;
 use crate::detect_multi::DetectMulti;
@@ -25,6 +25,9 @@ pub struct Args {
     /// Adds a column that says what is strange; of several columns, the one that drove the score.
     #[arg(long)]
     pub explain: bool,
+    /// Adds columns for the sensor's own health, where there is one column of values: `health_score`, and `fault` (`stuck`, `silent`).
+    #[arg(long)]
+    pub health: bool,
     /// Balances of a water network: zones parted by `/`, each `name:in=a,b;out=c;level=d;area=m2`; what is left out is
     /// learnt. `auto` learns all of it from columns named flow* and level*.
     #[arg(long)]
@@ -109,7 +112,7 @@ impl Args {
     fn one(&self, context: &Context, input: &Path, out: &Path, counts: &mut Counts) -> Result<()> {
         let columns = Columns::of(input)?;
         match &columns.values[..] {
-            [value] if self.balance.is_none() => one_series(&columns, value, input, out, self.explain, counts),
+            [value] if self.balance.is_none() => one_series(&columns, value, input, out, (self.explain, self.health), counts),
             _ => {
                 let (balance, alarms) = (self.balance.clone(), self.alarms.clone());
                 DetectMulti { input: input.to_owned(), output: out.to_owned(), explain: self.explain, balance, alarms }.run(context, &columns)
@@ -134,7 +137,7 @@ fn collect(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, explain: bool, counts: &mut Counts) -> Result<()> {
+fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, (explain, health): (bool, bool), counts: &mut Counts) -> Result<()> {
     let mut wanted = vec![columns.time.as_str(), value];
     wanted.extend(columns.label.then_some(LABEL));
     let mut output = Output::create(out)?;
@@ -142,6 +145,7 @@ fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, explain:
     let mut header = vec![columns.time.as_str(), value, "anomaly_score"];
     header.extend(columns.label.then_some(LABEL));
     header.extend(explain.then_some("why"));
+    header.extend(if health { &["health_score", "fault"][..] } else { &[] });
     writer.write_record(&header)?;
     let mut sensor = Sensor::new(Options::default());
     let mut time_us = 0;
@@ -155,11 +159,16 @@ fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, explain:
         let number = number_of(&row.cells[1]);
         let scored = number.map(|number| sensor.score(time_us, number));
         counts.without_number += u64::from(number.is_none());
-        counts.alarms += u64::from(scored.is_some_and(|score| score.anomaly >= 0.5));
-        let score = scored.map(|score| format!("{:.6}", score.anomaly)).unwrap_or_default();
+        counts.alarms += u64::from(scored.is_some_and(|score| score.measured.anomaly >= 0.5));
+        let shown = |score: Option<Score>| score.map(|score| format!("{:.6}", score.anomaly)).unwrap_or_default();
+        let (score, health_score) = (shown(scored.map(|it| it.measured)), shown(scored.map(|it| it.health)));
         let mut record = vec![row.cells[0].as_str(), row.cells[1].as_str(), &score];
         record.extend(columns.label.then(|| row.cells[2].as_str()));
-        record.extend(explain.then(|| scored.map_or("abstained", |score| name_of(score.why))));
+        record.extend(explain.then(|| scored.map_or("abstained", |score| name_of(score.measured.why))));
+        if health {
+            let fault = scored.map(|it| it.health.why).filter(|why| *why != Kind::Usual);
+            record.extend([health_score.as_str(), fault.map_or("", name_of)]);
+        }
         writer.write_record(&record)?;
     }
     writer.flush()?;
@@ -224,7 +233,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("in.csv"), folder.path().join("out.csv"));
         std::fs::write(&from, input).unwrap();
-        Args { input: from, out: to.clone(), explain, balance: None, alarms: None }.run(&context()).unwrap();
+        Args { input: from, out: to.clone(), explain, health: false, balance: None, alarms: None }.run(&context()).unwrap();
         std::fs::read_to_string(to).unwrap()
     }
 
@@ -261,7 +270,7 @@ mod tests {
         std::fs::write(from.join("a/b/one.csv"), "timestamp,value\n1,2\n").unwrap();
         std::fs::write(from.join("two.csv"), "timestamp,value\n").unwrap();
         std::fs::write(from.join("a/notes.txt"), "no series").unwrap();
-        Args { input: from, out: to.clone(), explain: false, balance: None, alarms: None }.run(&context()).unwrap();
+        Args { input: from, out: to.clone(), explain: false, health: false, balance: None, alarms: None }.run(&context()).unwrap();
         assert_eq!(std::fs::read_to_string(to.join("a/b/one.csv")).unwrap(), "timestamp,value,anomaly_score\n1,2,0.000000\n");
         assert_eq!(std::fs::read_to_string(to.join("two.csv")).unwrap(), "timestamp,value,anomaly_score\n");
         assert!(!to.join("a/notes.txt").exists());
@@ -272,7 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let from = folder.path().join("in.csv");
         std::fs::write(&from, "when,value\n1,2\n").unwrap();
-        let error = Args { input: from, out: folder.path().join("out.csv"), explain: false, balance: None, alarms: None }.run(&context()).unwrap_err().to_string();
+        let error = Args { input: from, out: folder.path().join("out.csv"), explain: false, health: false, balance: None, alarms: None }.run(&context()).unwrap_err().to_string();
         assert!(error.contains("no column timestamp") && error.contains("when, value"), "{error}");
     }
 

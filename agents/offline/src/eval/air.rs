@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use detect::{Detector, Kind as Why, Options, Score, Sensor};
+use detect::{Kind as Why, Options, Score, Sensor};
 use serde::Serialize;
 
 use super::air_planted::{Fault, KINDS, Kind, Planted, Reading, SILENT_HOURS, STUCK_HOURS, plant};
@@ -31,7 +31,7 @@ const SILENT_HOURS_MIN: usize = 3;
 /// Who watches.
 type Watch = fn(&[Reading]) -> Vec<Option<Why>>;
 const WATCHES: [(&str, Watch); 4] =
-    [("citybrain", ours), ("detector without health", detector_alone), ("rule: 4 h, 2 steps", |it| rule(it, 4)), ("rule: 12 h, 2 steps", |it| rule(it, 12))];
+    [("health_score", health), ("anomaly_score", anomaly), ("rule: 4 h, 2 steps", |it| rule(it, 4)), ("rule: 12 h, 2 steps", |it| rule(it, 12))];
 
 /// What one watcher did in one part of the years.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -40,6 +40,8 @@ struct Tally {
     planted: BTreeMap<(Kind, usize), usize>,
     found: BTreeMap<(Kind, usize), usize>,
     delays: BTreeMap<Kind, Vec<usize>>,
+    /// For each column, values that stay: found, planted.
+    by_column: BTreeMap<&'static str, [usize; 2]>,
     /// Alarms on values that stayed by nature, by column and by how many hours they stayed in the end: fewer than 12, than 24, more.
     stayed: BTreeMap<&'static str, [usize; 3]>,
     /// Of them, those at the lowest value of the sensor.
@@ -115,14 +117,16 @@ fn scored(readings: &[Reading], mut score: impl FnMut(i64, f64) -> Score) -> Vec
     readings.iter().map(alarm).collect()
 }
 
-fn ours(readings: &[Reading]) -> Vec<Option<Why>> {
+/// `citybrain detect --health`.
+fn health(readings: &[Reading]) -> Vec<Option<Why>> {
     let mut sensor = Sensor::new(Options::default());
-    scored(readings, |time, value| sensor.score(time, value))
+    scored(readings, |time, value| sensor.score(time, value).health)
 }
 
-fn detector_alone(readings: &[Reading]) -> Vec<Option<Why>> {
-    let mut detector = Detector::new(Options::default());
-    scored(readings, |time, value| detector.score(time, value))
+/// `citybrain detect`.
+fn anomaly(readings: &[Reading]) -> Vec<Option<Why>> {
+    let mut sensor = Sensor::new(Options::default());
+    scored(readings, |time, value| sensor.score(time, value).measured)
 }
 
 /// What control rooms set: the same value for so many hours, and no value for two steps, which they are told.
@@ -162,6 +166,10 @@ fn count(column: &'static str, values: &[f64], planted: &Planted, alarms: &[Opti
             of[begin..end].iter().find(|it| it.2.is_some_and(fits))
         };
         *tally.planted.entry((*kind, *hours)).or_default() += 1;
+        if !kind.is_silence() {
+            let counts = tally.by_column.entry(column).or_default();
+            *counts = [counts[0] + usize::from(found.is_some()), counts[1] + 1];
+        }
         if let Some(found) = found {
             *tally.found.entry((*kind, *hours)).or_default() += 1;
             tally.delays.entry(*kind).or_default().push(found.0 - from);
@@ -206,6 +214,7 @@ fn count(column: &'static str, values: &[f64], planted: &Planted, alarms: &[Opti
 struct Report {
     watcher: &'static str,
     recall: BTreeMap<String, (usize, usize)>,
+    recall_by_column: BTreeMap<&'static str, [usize; 2]>,
     median_delay_hours: BTreeMap<Kind, usize>,
     false_stuck: BTreeMap<&'static str, [usize; 3]>,
     false_stuck_at_lowest: usize,
@@ -239,6 +248,7 @@ fn report(watcher: &'static str, tally: &Tally) -> Report {
     Report {
         watcher,
         recall,
+        recall_by_column: tally.by_column.clone(),
         median_delay_hours: KINDS.iter().filter(|kind| !kind.is_silence()).filter_map(|kind| Some((*kind, tally.delay(*kind)?))).collect(),
         false_stuck: tally.stayed.clone(),
         false_stuck_at_lowest: tally.at_lowest,
@@ -276,7 +286,9 @@ fn print(context: &Context, tallies: &[[Tally; 2]], part: usize) {
     line(context.t("  自然停留 <12/<24/≥24 小时", "  it stayed <12/<24/from 24 h"), &mut tallies.iter().map(|it| it[part].false_stuck().map(|count| count.to_string()).join("/")));
     line(context.t("  其中在最低值", "  of them at the lowest value"), &mut tallies.iter().map(|it| it[part].at_lowest.to_string()));
     for (column, _) in COLUMNS {
-        line(&format!("  {column}"), &mut tallies.iter().map(|it| month(it[part].stayed.get(column).map_or(0, |it| it.iter().sum()) * COLUMNS.len(), &it[part])));
+        let found = |it: &Tally| it.by_column.get(column).map_or("-".to_owned(), |it| format!("{:.0} %", 100.0 * it[0] as f64 / it[1] as f64));
+        let wrong = |it: &Tally| month(it.stayed.get(column).map_or(0, |it| it.iter().sum()) * COLUMNS.len(), it);
+        line(&format!("  {column}"), &mut tallies.iter().map(|it| format!("{}, {}", found(&it[part]), wrong(&it[part]))));
     }
     line(context.t("数据自有中断 ≥3 小时，发现", "own silences from 3 h, found"), &mut tallies.iter().map(|it| share((it[part].silences[1], it[part].silences[0]))));
     line(context.t("数据自有中断 1-2 小时，报出", "own silences of 1-2 h, told"), &mut tallies.iter().map(|it| share((it[part].short_silences[1], it[part].short_silences[0]))));
