@@ -13,11 +13,9 @@ mod detector;
 mod health;
 pub mod multi;
 mod season;
-mod sensor;
 mod tail;
 mod window;
 
 pub use detector::{Detector, Kind, Options, Score};
 pub use health::{Fault, Health};
-pub use sensor::{Both, Sensor};
 pub use tail::{MEMORY_VALUES, Tail};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use detect::{Kind, Options, Score, Sensor};
+use detect::{Detector, Health, Kind, Options, Score};
 
 use crate::context::Context;
 use crate::detect_multi::DetectMulti;
@@ -52,6 +52,8 @@ pub struct Counts {
     pub without_time: u64,
     /// Of them, those worth an alarm: a score of 0.5 and more.
     pub alarms: u64,
+    /// Of them, those with which a fault of the sensor became known; 0 when nobody asked.
+    pub faults: u64,
 }
 
 /// The columns of a file of series.
@@ -99,11 +101,14 @@ impl Args {
             self.one(context, &self.input, &self.out, &mut counts)?;
         }
         if !context.quiet && counts.rows > 0 {
-            let Counts { rows, without_number, without_time, alarms } = counts;
+            let Counts { rows, without_number, without_time, alarms, faults } = counts;
             if context.zh {
                 eprintln!("{rows} 行：{alarms} 行得分不低于 0.5；{without_number} 行没有数值，得分留空；{without_time} 行时间读不出");
             } else {
                 eprintln!("{rows} rows: {alarms} with a score of 0.5 or more; {without_number} without a number, their score is empty; {without_time} with a time that cannot be read");
+            }
+            if self.health {
+                eprintln!("{}: {faults}", context.t("传感器故障（health_score 不低于 0.5）", "faults of sensors (health_score of 0.5 or more)"));
             }
         }
         Ok(())
@@ -147,7 +152,7 @@ fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, (explain
     header.extend(explain.then_some("why"));
     header.extend(if health { &["health_score", "fault"][..] } else { &[] });
     writer.write_record(&header)?;
-    let mut sensor = Sensor::new(Options::default());
+    let (mut detector, mut sensor) = (Detector::new(Options::default()), Health::default());
     let mut time_us = 0;
     for row in Rows::open(input, &wanted)? {
         let row = row?;
@@ -157,17 +162,19 @@ fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, (explain
             None => counts.without_time += 1,
         }
         let number = number_of(&row.cells[1]);
-        let scored = number.map(|number| sensor.score(time_us, number));
+        let scored = number.map(|number| detector.score(time_us, number));
         counts.without_number += u64::from(number.is_none());
-        counts.alarms += u64::from(scored.is_some_and(|score| score.measured.anomaly >= 0.5));
+        counts.alarms += u64::from(scored.is_some_and(|score| score.anomaly >= 0.5));
         let shown = |score: Option<Score>| score.map(|score| format!("{:.6}", score.anomaly)).unwrap_or_default();
-        let (score, health_score) = (shown(scored.map(|it| it.measured)), shown(scored.map(|it| it.health)));
+        let score = shown(scored);
         let mut record = vec![row.cells[0].as_str(), row.cells[1].as_str(), &score];
         record.extend(columns.label.then(|| row.cells[2].as_str()));
-        record.extend(explain.then(|| scored.map_or("abstained", |score| name_of(score.measured.why))));
+        record.extend(explain.then(|| scored.map_or("abstained", |score| name_of(score.why))));
+        let of_sensor = number.filter(|_| health).map(|number| sensor.look(time_us, number).score(1));
+        let health_score = shown(of_sensor);
         if health {
-            let fault = scored.map(|it| it.health.why).filter(|why| *why != Kind::Usual);
-            record.extend([health_score.as_str(), fault.map_or("", name_of)]);
+            counts.faults += u64::from(of_sensor.is_some_and(|score| score.anomaly >= 0.5));
+            record.extend([health_score.as_str(), of_sensor.filter(|score| score.why != Kind::Usual).map_or("", |score| name_of(score.why))]);
         }
         writer.write_record(&record)?;
     }

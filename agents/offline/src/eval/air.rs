@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use detect::{Kind as Why, Options, Score, Sensor};
+use detect::{Detector, Health, Kind as Why, Options, Score};
 use serde::Serialize;
 
 use super::air_planted::{Fault, KINDS, Kind, Planted, Reading, SILENT_HOURS, STUCK_HOURS, plant};
@@ -117,16 +117,16 @@ fn scored(readings: &[Reading], mut score: impl FnMut(i64, f64) -> Score) -> Vec
     readings.iter().map(alarm).collect()
 }
 
-/// `citybrain detect --health`.
+/// `health_score` of `citybrain detect --health`.
 fn health(readings: &[Reading]) -> Vec<Option<Why>> {
-    let mut sensor = Sensor::new(Options::default());
-    scored(readings, |time, value| sensor.score(time, value).health)
+    let mut sensor = Health::default();
+    scored(readings, |time, value| sensor.look(time, value).score(1))
 }
 
-/// `citybrain detect`.
+/// `anomaly_score` of `citybrain detect`.
 fn anomaly(readings: &[Reading]) -> Vec<Option<Why>> {
-    let mut sensor = Sensor::new(Options::default());
-    scored(readings, |time, value| sensor.score(time, value).measured)
+    let mut detector = Detector::new(Options::default());
+    scored(readings, |time, value| detector.score(time, value))
 }
 
 /// What control rooms set: the same value for so many hours, and no value for two steps, which they are told.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use detect::{Detector, Options, Sensor};
+use detect::{Detector, Options};
 use serde::Serialize;
 
 use super::nab_score::{Mark, PROFILES, at, best, marks, windows};
@@ -64,11 +64,11 @@ struct Report {
 /// Evaluates and prints.
 pub fn run(context: &Context) -> Result<()> {
     let series = read(context)?;
-    let ways: [(&'static str, fn(&Series) -> Vec<f64>); 4] =
-        [("citybrain", ours), ("without health", detector_alone), ("windowed Gaussian", windowed_gaussian), ("control chart", control_chart)];
+    let ways: [(&'static str, fn(&Series) -> Vec<f64>); 3] =
+        [("citybrain", ours), ("windowed Gaussian", windowed_gaussian), ("control chart", control_chart)];
     let mut measured: Vec<Measured> = ways.into_iter().map(|(name, way)| measure(name, &series, way)).collect();
     // A threshold of 0.5 means nothing to the baselines.
-    measured.iter_mut().skip(2).for_each(|row| row.fixed_threshold = None);
+    measured.iter_mut().skip(1).for_each(|row| row.fixed_threshold = None);
     let report = Report {
         series: series.len(),
         rows: series.iter().map(|series| series.values.len()).sum(),
@@ -141,14 +141,7 @@ fn measure(detector: &'static str, series: &[Series], way: fn(&Series) -> Vec<f6
     }
 }
 
-/// What `citybrain detect` writes.
 fn ours(series: &Series) -> Vec<f64> {
-    let mut sensor = Sensor::new(Options::default());
-    series.times.iter().zip(&series.values).map(|(time, value)| sensor.score(*time, *value).measured.anomaly).collect()
-}
-
-/// What is measured alone, without the sensor's health.
-fn detector_alone(series: &Series) -> Vec<f64> {
     let mut detector = Detector::new(Options::default());
     series.times.iter().zip(&series.values).map(|(time, value)| detector.score(*time, *value).anomaly).collect()
 }
