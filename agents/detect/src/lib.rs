@@ -10,6 +10,7 @@ pub mod balance;
 mod balance_made;
 pub mod balance_network;
 mod detector;
+mod extremes;
 mod health;
 pub mod multi;
 mod season;

@@ -1,20 +1,22 @@
 //! Several series read at once: one score for each row, and the column that drove it.
 //!
-//! Three questions are asked of a row: does a column look strange by itself ([`Detector`]); does a column stand where the
-//! others, and all of them one row before, do not put it; do many columns stand off a little together. The relations between columns are one
+//! Four questions are asked of a row: does a column look strange by itself ([`Detector`]); does a column stand where the
+//! others, and all of them one row before, do not put it; do many columns stand off a little together; is a column stuck ([`Health`]). The relations between columns are one
 //! inverse covariance matrix that is kept up to date row by row (recursive least squares of each column on all others
 //! at once, with forgetting: Haykin, Adaptive Filter Theory, chapter 13). Each answer is ranked among those of earlier rows, which
-//! makes it a conformal p-value, and the least of them, times their number, gives the score. No option needs to be set for
+//! makes it a conformal p-value, with a power law beyond the largest ([`Extremes`]); the least of them, times their number, gives the
+//! score. How far columns go astray is made comparable by what each of them seldom exceeds. No option needs to be set for
 //! a series. Knows nothing of what columns mean.
 
-use crate::detector::{Detector, Options};
-use crate::tail::Tail;
+use crate::detector::{Detector, Kind, Options};
+use crate::extremes::Extremes;
+use crate::health::Health;
 
 /// What is said of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RowScore {
-    /// From 0 to 1: `1 / (1 + 1000 p)`, where p is the share of earlier rows that were as strange. 0.5 is once in a
-    /// thousand rows. Beyond the strangest row so far, p is extrapolated. 0 while learning.
+    /// From 0 to 1: `1 / (1 + 1000 p)`, where p is the share of rows that are as strange. 0.5 is once in a
+    /// thousand rows. Beyond the strangest rows so far, p is extrapolated. 0 while learning.
     pub anomaly: f64,
     /// The column that drove it; `None` where nothing can be said.
     pub driver: Option<usize>,
@@ -30,6 +32,9 @@ const COLUMNS_RELATED_MAX: usize = 512;
 const MEMORY_ROWS: f64 = 4_000.0;
 /// A cell teaches as if it lay this many deviations off at most.
 const CLIP: f64 = 4.0;
+/// What a residual seldom exceeds is once in a hundred rows: up by a factor when it does, down by its 99th root when not.
+const SELDOM_UP: f64 = 1.05;
+const SELDOM_DOWN: f64 = 0.999_507_3;
 const SLOTS: usize = 48;
 
 /// The detector of several columns. Its size grows with the square of their number and not with the rows.
@@ -39,7 +44,7 @@ pub struct Multi {
     relations: Option<Relations>,
     rows: u64,
     /// Ranks of the strangest single column, the strangest relation, and the mean of all.
-    ranks: [Tail; 3],
+    ranks: [Extremes; 3],
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +56,9 @@ struct Column {
     slots_seen: [f32; SLOTS],
     spread: f64,
     residual_spread: f64,
+    /// How many spreads a residual seldom exceeds.
+    seldom: f64,
+    health: Health,
 }
 
 impl Multi {
@@ -68,13 +76,19 @@ impl Multi {
     /// Scores the next row, then learns from it. `time_us` is its time in microseconds since 1970, of which the hour of the
     /// day and the day of the week are taken. A cell that is not finite is not read; columns beyond the row's end are such.
     pub fn score(&mut self, time_us: i64, row: &[f64]) -> RowScore {
-        let slot = slot(time_us);
+        let (slot, count) = (slot(time_us), self.columns.len());
         let mut off = vec![f64::NAN; self.columns.len()];
-        let mut alone = Strangest::default();
+        let (mut alone, mut stuck) = (Strangest::default(), Strangest::default());
         for (at, column) in self.columns.iter_mut().enumerate() {
             // Larger values are no measurements, and their squares no numbers.
             let value = row.get(at).copied().filter(|value| value.abs() < 1e100).unwrap_or(f64::NAN);
-            alone.offer(at, column.detector.score(time_us, value).anomaly);
+            let anomaly = column.detector.score(time_us, value).anomaly;
+            // As odds, which have no upper bound.
+            alone.offer(at, anomaly / (1.0 - anomaly).max(1e-9));
+            let fault = column.health.look(time_us, value);
+            if fault.kind == Kind::Stuck {
+                stuck.offer(at, fault.score(count).anomaly);
+            }
             off[at] = column.standardise(slot, value);
         }
         if off.iter().all(|it| it.is_nan()) {
@@ -86,7 +100,9 @@ impl Multi {
             let mut counted = 0.0_f64;
             for (at, (column, residual)) in self.columns.iter_mut().zip(residuals).enumerate().filter(|(_, (_, it))| it.is_finite()) {
                 let strange = residual.abs() / column.residual_spread.max(1e-9);
-                related.offer(at, strange);
+                related.offer(at, strange / column.seldom);
+                column.seldom *= if strange > column.seldom { SELDOM_UP } else { SELDOM_DOWN };
+                column.seldom = column.seldom.clamp(1.0, 1e6);
                 all += strange.min(2.0 * CLIP);
                 counted += 1.0;
                 column.residual_spread += (residual.abs().min(CLIP * column.residual_spread.max(0.05)) - column.residual_spread) * rate(column.seen, 0.001);
@@ -95,7 +111,7 @@ impl Multi {
         }
         self.rows += 1;
         let strange = [alone.value, related.value, all];
-        let shares = [0, 1, 2].map(|at| share(&self.ranks[at], strange[at]));
+        let shares = [0, 1, 2].map(|at| self.ranks[at].share(strange[at]));
         // What is learnt before relations are known says nothing of their rank.
         if self.rows > WARMUP_ROWS / 2 {
             self.ranks.iter_mut().zip(strange).for_each(|(rank, strange)| rank.add(strange));
@@ -106,18 +122,9 @@ impl Multi {
         let share = shares[0].min(shares[1]).min(shares[2]);
         let driver = if shares[0] <= share { alone.at } else { related.at };
         let asked = if self.relations.is_some() { 3.0 } else { 1.0 };
-        RowScore { anomaly: 1.0 / (1.0 + 1_000.0 * (asked * share).min(1.0)), driver }
+        let anomaly = 1.0 / (1.0 + 1_000.0 * (asked * share).min(1.0));
+        if stuck.value > anomaly { RowScore { anomaly: stuck.value, driver: stuck.at } } else { RowScore { anomaly, driver } }
     }
-}
-
-/// The share of earlier rows that were as strange. Beyond the strangest of them it is made to fall with the third
-/// power, a choice, so that a short file can have an alarm.
-fn share(rank: &Tail, strange: f64) -> f64 {
-    if strange <= 0.0 {
-        return 1.0;
-    }
-    let beyond = if rank.max() > 0.0 { (rank.max() / strange).min(1.0).powi(3) } else { 1.0 };
-    rank.share_at_least(strange) * beyond
 }
 
 #[derive(Default)]
@@ -149,7 +156,7 @@ fn rate(seen: f64, least: f64) -> f64 {
 impl Column {
     fn new() -> Column {
         let detector = Detector::new(Options::default());
-        Column { detector, seen: 0.0, mean: 0.0, slots: [0.0; SLOTS], slots_seen: [0.0; SLOTS], spread: 0.0, residual_spread: 1.0 }
+        Column { detector, seen: 0.0, mean: 0.0, slots: [0.0; SLOTS], slots_seen: [0.0; SLOTS], spread: 0.0, residual_spread: 1.0, seldom: 4.0, health: Health::default() }
     }
 
     /// How far the value stands from what is usual at this hour, in deviations; then learns from it.
