@@ -1,7 +1,7 @@
 //! Several series read at once: one score for each row, and the column that drove it.
 //!
-//! Four questions are asked of a row: does a column look strange by itself ([`Detector`]); does a column stand where the
-//! others, and all of them one row before, do not put it; do many columns stand off a little together; is a column stuck ([`Health`]). The relations between columns are one
+//! Five questions are asked of a row: does a column look strange by itself ([`Detector`]); does a column stand where the
+//! others, and all of them one row before, do not put it, at once or over some rows; do many columns stand off a little together; is a column stuck ([`Health`]). The relations between columns are one
 //! inverse covariance matrix that is kept up to date row by row (recursive least squares of each column on all others
 //! at once, with forgetting: Haykin, Adaptive Filter Theory, chapter 13). Each answer is ranked among those of earlier rows, which
 //! makes it a conformal p-value, with a power law beyond the largest ([`Extremes`]); the least of them, times their number, gives the
@@ -35,6 +35,10 @@ const CLIP: f64 = 4.0;
 /// What a residual seldom exceeds is once in a hundred rows: up by a factor when it does, down by its 99th root when not.
 const SELDOM_UP: f64 = 1.05;
 const SELDOM_DOWN: f64 = 0.999_507_3;
+/// A column is called stuck where it is so many times as rare as it must be for one sensor, times the number of columns.
+const SURE: usize = 10;
+/// A relation that stays broken for some seven rows is one row's question of its own.
+const LASTING_RATE: f64 = 0.15;
 const SLOTS: usize = 48;
 
 /// The detector of several columns. Its size grows with the square of their number and not with the rows.
@@ -43,8 +47,8 @@ pub struct Multi {
     columns: Vec<Column>,
     relations: Option<Relations>,
     rows: u64,
-    /// Ranks of the strangest single column, the strangest relation, and the mean of all.
-    ranks: [Extremes; 3],
+    /// Ranks of the strangest single column, the strangest relation, the mean of all, and the relation that is strangest over some rows.
+    ranks: [Extremes; 4],
 }
 
 #[derive(Debug, Clone)]
@@ -56,9 +60,23 @@ struct Column {
     slots_seen: [f32; SLOTS],
     spread: f64,
     residual_spread: f64,
-    /// How many spreads a residual seldom exceeds.
-    seldom: f64,
+    /// How many spreads a residual stood off over the last rows.
+    lasting: f64,
+    seldom: Seldom,
+    seldom_lasting: Seldom,
     health: Health,
+}
+
+/// What a magnitude exceeds once in a hundred rows.
+#[derive(Debug, Clone)]
+struct Seldom {
+    level: f64,
+}
+
+impl Seldom {
+    fn learn(&mut self, magnitude: f64) {
+        self.level = (self.level * if magnitude > self.level { SELDOM_UP } else { SELDOM_DOWN }).clamp(1.0, 1e6);
+    }
 }
 
 impl Multi {
@@ -87,22 +105,24 @@ impl Multi {
             alone.offer(at, anomaly / (1.0 - anomaly).max(1e-9));
             let fault = column.health.look(time_us, value);
             if fault.kind == Kind::Stuck {
-                stuck.offer(at, fault.score(count).anomaly);
+                stuck.offer(at, fault.score(SURE * count).anomaly);
             }
             off[at] = column.standardise(slot, value);
         }
         if off.iter().all(|it| it.is_nan()) {
             return RowScore::default();
         }
-        let (mut related, mut all) = (Strangest::default(), 0.0);
+        let (mut related, mut lasting, mut all) = (Strangest::default(), Strangest::default(), 0.0);
         if let Some(relations) = &mut self.relations {
             let residuals = relations.residuals(&off);
             let mut counted = 0.0_f64;
             for (at, (column, residual)) in self.columns.iter_mut().zip(residuals).enumerate().filter(|(_, (_, it))| it.is_finite()) {
                 let strange = residual.abs() / column.residual_spread.max(1e-9);
-                related.offer(at, strange / column.seldom);
-                column.seldom *= if strange > column.seldom { SELDOM_UP } else { SELDOM_DOWN };
-                column.seldom = column.seldom.clamp(1.0, 1e6);
+                related.offer(at, strange / column.seldom.level);
+                column.seldom.learn(strange);
+                column.lasting += LASTING_RATE * (strange.min(4.0 * CLIP) - column.lasting);
+                lasting.offer(at, column.lasting / column.seldom_lasting.level);
+                column.seldom_lasting.learn(column.lasting);
                 all += strange.min(2.0 * CLIP);
                 counted += 1.0;
                 column.residual_spread += (residual.abs().min(CLIP * column.residual_spread.max(0.05)) - column.residual_spread) * rate(column.seen, 0.001);
@@ -110,8 +130,8 @@ impl Multi {
             all /= counted.max(1.0);
         }
         self.rows += 1;
-        let strange = [alone.value, related.value, all];
-        let shares = [0, 1, 2].map(|at| self.ranks[at].share(strange[at]));
+        let strange = [alone.value, related.value, all, lasting.value];
+        let shares = [0, 1, 2, 3].map(|at| self.ranks[at].share(strange[at]));
         // What is learnt before relations are known says nothing of their rank.
         if self.rows > WARMUP_ROWS / 2 {
             self.ranks.iter_mut().zip(strange).for_each(|(rank, strange)| rank.add(strange));
@@ -119,9 +139,9 @@ impl Multi {
         if self.rows <= WARMUP_ROWS {
             return RowScore::default();
         }
-        let share = shares[0].min(shares[1]).min(shares[2]);
-        let driver = if shares[0] <= share { alone.at } else { related.at };
-        let asked = if self.relations.is_some() { 3.0 } else { 1.0 };
+        let share = shares.into_iter().fold(1.0, f64::min);
+        let driver = if shares[0] <= share { alone.at } else if shares[3] <= share { lasting.at } else { related.at };
+        let asked = if self.relations.is_some() { 4.0 } else { 1.0 };
         let anomaly = 1.0 / (1.0 + 1_000.0 * (asked * share).min(1.0));
         if stuck.value > anomaly { RowScore { anomaly: stuck.value, driver: stuck.at } } else { RowScore { anomaly, driver } }
     }
@@ -156,7 +176,7 @@ fn rate(seen: f64, least: f64) -> f64 {
 impl Column {
     fn new() -> Column {
         let detector = Detector::new(Options::default());
-        Column { detector, seen: 0.0, mean: 0.0, slots: [0.0; SLOTS], slots_seen: [0.0; SLOTS], spread: 0.0, residual_spread: 1.0, seldom: 4.0, health: Health::default() }
+        Column { detector, seen: 0.0, mean: 0.0, slots: [0.0; SLOTS], slots_seen: [0.0; SLOTS], spread: 0.0, residual_spread: 1.0, lasting: 1.0, seldom: Seldom { level: 4.0 }, seldom_lasting: Seldom { level: 2.0 }, health: Health::default() }
     }
 
     /// How far the value stands from what is usual at this hour, in deviations; then learns from it.
