@@ -395,3 +395,156 @@ impl Spectrum {
         self.known
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance_made::Noise;
+    use proptest::prelude::*;
+
+    const HOUR_US: i64 = 3_600_000_000;
+
+    fn watch(values: impl IntoIterator<Item = f64>) -> Vec<Score> {
+        let mut health = Health::default();
+        values.into_iter().enumerate().map(|(at, value)| health.look(at as i64 * HOUR_US, value).score(1)).collect()
+    }
+
+    fn alarms(scores: &[Score]) -> Vec<(usize, Kind)> {
+        scores.iter().enumerate().filter(|(_, score)| score.anomaly >= 0.5).map(|(at, score)| (at, score.why)).collect()
+    }
+
+    /// Whole numbers that move, of a sensor that works.
+    fn working(count: usize, seed: u64) -> Vec<f64> {
+        let mut noise = Noise(seed);
+        (0..count).map(|_| (40.0 + 8.0 * noise.normal()).round()).collect()
+    }
+
+    #[test]
+    fn classes_of_lengths_meet() {
+        for length in 1..5_000 {
+            let class = class(length);
+            assert!(least(class) <= length && length < least(class + 1), "{length} {class}");
+        }
+        assert_eq!(class(u32::MAX), CLASSES - 1);
+    }
+
+    #[test]
+    fn a_sensor_that_works_is_not_reported() {
+        let found = alarms(&watch(working(20_000, 1)));
+        assert!(found.len() <= 20, "once in a thousand runs at most: {found:?}");
+    }
+
+    #[test]
+    fn a_value_that_stays_is_told_once_and_named_while_it_stays() {
+        let mut values = working(2_000, 2);
+        values[1_500..1_548].fill(37.0);
+        let scores = watch(values);
+        let found = alarms(&scores[1_490..1_560]);
+        assert!(matches!(found[..], [(at, Kind::Stuck)] if (13..20).contains(&at)), "{found:?}");
+        assert!(scores[1_525..1_548].iter().all(|score| score.why == Kind::Stuck && score.anomaly < 0.5));
+        assert!(scores[1_548].why == Kind::Usual);
+    }
+
+    #[test]
+    fn a_jitter_below_the_resolution_hides_nothing() {
+        let mut values = working(2_000, 3);
+        let mut noise = Noise(9);
+        values[1_500..1_548].iter_mut().for_each(|value| *value = 37.0 + 0.6 * (noise.uniform() - 0.5));
+        assert!(alarms(&watch(values)[1_500..1_520]).iter().any(|it| it.1 == Kind::Stuck));
+    }
+
+    #[test]
+    fn what_repeats_by_nature_is_known_after_a_while() {
+        // Sun: nothing at night, and in full light the most that the sensor can say.
+        let mut noise = Noise(4);
+        let day: Vec<f64> = (0..24 * 200).map(|hour| match hour % 24 {
+            8..11 | 14..18 => (300.0 + 60.0 * noise.normal()).round(),
+            11..14 => 999.0,
+            _ => 0.0,
+        }).collect();
+        let found = alarms(&watch(day.clone()));
+        assert!(found.iter().all(|it| it.0 < 24 * 30), "{found:?}");
+        // And the same sensor, stuck at a value of the day.
+        let mut stuck = day;
+        stuck[24 * 150 + 9..24 * 150 + 16].fill(287.0);
+        assert!(alarms(&watch(stuck)[24 * 150..24 * 151]).iter().any(|it| it.1 == Kind::Stuck));
+    }
+
+    #[test]
+    fn a_constant_is_told_at_most_once() {
+        assert!(alarms(&watch(std::iter::repeat_n(7.0, 5_000))).len() <= 1);
+    }
+
+    #[test]
+    fn the_first_value_after_silence_says_so_whether_rows_are_missing_or_empty() {
+        let values = working(400, 5);
+        let mut health = Health::default();
+        let rows = (0..400).filter(|at| !(300..303).contains(at)).map(|at| (at, health.look(at as i64 * HOUR_US, values[at]).score(1)));
+        let missing: Vec<(usize, Kind)> = rows.filter(|row| row.1.anomaly >= 0.5 && row.1.why == Kind::Silent).map(|row| (row.0, row.1.why)).collect();
+        assert_eq!(missing, [(303, Kind::Silent)]);
+        let empty = watch(values.iter().enumerate().map(|(at, value)| if (300..303).contains(&at) { f64::NAN } else { *value }));
+        assert_eq!(alarms(&empty).into_iter().filter(|it| it.1 == Kind::Silent).collect::<Vec<_>>(), [(303, Kind::Silent)]);
+    }
+
+    #[test]
+    fn a_cadence_that_changes_is_told_once_and_learnt() {
+        let values = working(400, 6);
+        let mut health = Health::default();
+        let time = |at: i64| if at < 200 { at * HOUR_US } else { (200 + (at - 200) * 6) * HOUR_US };
+        let silent = (0..400).filter(|at| health.look(time(*at), values[*at as usize]).score(1).why == Kind::Silent).count();
+        assert!((1..=STEPS).contains(&silent), "{silent}");
+        let told = (0..400).filter(|at| *at > 220 && health.look(time(*at) + 10_000 * HOUR_US, values[*at as usize]).score(1).why == Kind::Silent).count();
+        assert!(told <= 1, "{told}");
+    }
+
+    #[test]
+    fn a_sensor_that_speaks_by_chance_is_seldom_silent() {
+        let (mut health, mut noise, mut time) = (Health::default(), Noise(7), 0);
+        let mut told = 0;
+        for value in working(20_000, 8) {
+            time += (-(noise.uniform().max(1e-12)).ln() * 60e6) as i64;
+            told += usize::from(health.look(time, value).score(1).why == Kind::Silent);
+        }
+        assert!(told <= 40, "{told} of 20,000 steps");
+    }
+
+    #[test]
+    fn one_wrong_clock_does_not_make_silence() {
+        let values = working(600, 10);
+        let mut health = Health::default();
+        for (at, value) in values.iter().enumerate() {
+            let time = match at {
+                300 => 0,
+                400 | 401 => at as i64 * HOUR_US - 30 * HOUR_US,
+                _ => at as i64 * HOUR_US,
+            };
+            assert!(health.look(time, *value).score(1).why != Kind::Silent, "{at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_taken(rows in proptest::collection::vec((any::<i64>(), prop_oneof![any::<f64>(), Just(f64::NAN), Just(0.0), Just(5.0), Just(f64::INFINITY)]), 0..600)) {
+            let (mut one, mut two) = (Health::default(), Health::default());
+            for (time, value) in rows {
+                let fault = one.look(time, value);
+                prop_assert_eq!(fault, two.look(time, value));
+                prop_assert!((0.0..=1.0).contains(&fault.rarity) && (0.0..=1.0).contains(&fault.score(3).anomaly), "{fault:?}");
+            }
+        }
+
+        #[test]
+        fn the_memory_does_not_grow(seed in 0_u64..4) {
+            let (mut health, mut noise) = (Health::default(), Noise(seed));
+            let mut value = 0.0;
+            for at in 0..100_000 {
+                // Each value stays for some rows, so that each would be worth a home.
+                if at % 4 == 0 {
+                    value = noise.uniform() * 2.0_f64.powi((noise.uniform() * 40.0) as i32);
+                }
+                health.look(at * HOUR_US, value);
+            }
+            prop_assert!(health.homes.len() <= HOMES && health.sizes.len() == SIZES + 1 && health.remembered < MEMORY_VALUES);
+        }
+    }
+}
