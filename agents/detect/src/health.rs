@@ -158,9 +158,10 @@ impl Health {
     fn enter(&mut self) {
         let class = class(self.run.length);
         let of_all = self.all.hazard(class, DECLINE * self.run.hazard_of_all, PRIOR_STEPS_ALL);
-        let of_size = self.sizes[self.run.size].hazard(class, of_all, PRIOR_STEPS);
+        // Values of a size that never stayed so long do not learn from a floor that values of another size stay at.
+        let of_size = self.sizes[self.run.size].hazard(class, of_all.max(DECLINE * self.run.hazard_of_size), PRIOR_STEPS);
         self.run.hazard = self.run.home.map_or(of_size, |home| self.homes[home].lives.hazard(class, of_size, PRIOR_STEPS));
-        self.run.hazard_of_all = of_all;
+        (self.run.hazard_of_all, self.run.hazard_of_size) = (of_all, of_size);
     }
 
     /// A run has ended. Of one that was told it is learnt that it came so far: each alarm makes the next of its kind a little later, and a
@@ -211,6 +212,7 @@ struct Run {
     home: Option<usize>,
     hazard: f32,
     hazard_of_all: f32,
+    hazard_of_size: f32,
     /// The share of such runs that come so far.
     survival: f64,
     /// At which length it became worth an alarm.
@@ -438,6 +440,7 @@ mod tests {
     fn a_value_that_stays_is_told_once_and_named_while_it_stays() {
         let mut values = working(2_000, 2);
         values[1_500..1_548].fill(37.0);
+        values[1_548] = 50.0;
         let scores = watch(values);
         let found = alarms(&scores[1_490..1_560]);
         assert!(matches!(found[..], [(at, Kind::Stuck)] if (13..20).contains(&at)), "{found:?}");

@@ -104,8 +104,10 @@ impl Multi {
             // As odds, which have no upper bound.
             alone.offer(at, anomaly / (1.0 - anomaly).max(1e-9));
             let fault = column.health.look(time_us, value);
-            if fault.kind == Kind::Stuck {
-                stuck.offer(at, fault.score(SURE * count).anomaly);
+            let fault = fault.score(SURE * count);
+            // Once told, a column that stays stuck does not hide the others.
+            if fault.why == Kind::Stuck && fault.anomaly >= 0.5 {
+                stuck.offer(at, fault.anomaly);
             }
             off[at] = column.standardise(slot, value);
         }
