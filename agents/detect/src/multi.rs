@@ -302,6 +302,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stuck_column_among_many_is_named_once() {
+        let (mut multi, mut noise) = (Multi::new(40), Noise(11));
+        let mut told = Vec::new();
+        for at in 0..1_500 {
+            let mut row: Vec<f64> = (0..40).map(|_| (20.0 * noise.normal()).round()).collect();
+            if at >= 1_200 {
+                row[17] = 12.0;
+            }
+            let score = multi.score(at * 5 * MINUTE_US, &row);
+            if score.anomaly >= 0.5 && score.driver == Some(17) {
+                told.push(at);
+            }
+        }
+        assert!(matches!(told[..], [1_203..=1_215]), "{told:?}");
+    }
+
+    #[test]
     fn any_rows_are_taken() {
         for columns in [0, 1, 2, 40] {
             let mut multi = Multi::new(columns);

@@ -270,6 +270,36 @@ mod tests {
     }
 
     #[test]
+    fn a_sensor_that_is_stuck_or_silent_is_told_apart_from_what_it_measures() {
+        let mut text = "timestamp,value\n".to_owned();
+        for at in 0..400_i64 {
+            let value = if (300..310).contains(&at) { 3 } else { at * at % 17 };
+            if (350..354).contains(&at) {
+                text += &format!("{},\n", 1_600_000_000 + at * 300);
+            } else if !(370..375).contains(&at) {
+                text += &format!("{},{value}\n", 1_600_000_000 + at * 300);
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("in.csv"), folder.path().join("out.csv"));
+        std::fs::write(&from, &text).unwrap();
+        let mut command = Args { input: from, out: to.clone(), explain: true, health: true, balance: None, alarms: None };
+        command.run(&context()).unwrap();
+        let written = std::fs::read_to_string(&to).unwrap();
+        assert!(written.starts_with("timestamp,value,anomaly_score,why,health_score,fault\n"));
+        assert_eq!(written.lines().count(), text.lines().count());
+        let cells = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let told: Vec<(i64, String)> = written.lines().skip(1).map(cells).filter(|it| it[4].parse::<f64>().is_ok_and(|score| score >= 0.5)).map(|it| ((it[0].parse::<i64>().unwrap() - 1_600_000_000) / 300, it[5].clone())).collect();
+        assert!(matches!(&told[..], [(303..310, stuck), (354, one), (375, two)] if stuck == "stuck" && one == "silent" && two == "silent"), "{told:?}");
+        assert!(written.contains(",,,abstained,,\n"), "a row without a number has empty scores");
+        // What is measured has the same score, asked or not.
+        command.health = false;
+        command.run(&context()).unwrap();
+        let plain = std::fs::read_to_string(to).unwrap();
+        assert!(plain.lines().zip(written.lines()).all(|(plain, with)| with.starts_with(plain)));
+    }
+
+    #[test]
     fn folders_keep_their_layout() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("in"), folder.path().join("out"));
