@@ -141,11 +141,12 @@ fn rule(readings: &[Reading], hours: usize) -> Vec<Option<Why>> {
         if it.value != last {
             (last, since, told) = (it.value, it.at, false);
         }
-        if it.at - since >= hours && !told {
-            told = true;
-            return Some(Why::Stuck);
+        if silent {
+            return Some(Why::Silent);
         }
-        silent.then_some(Why::Silent)
+        let stuck = it.at - since >= hours && !told;
+        told |= stuck;
+        stuck.then_some(Why::Stuck)
     };
     readings.iter().map(&mut alarm).collect()
 }
