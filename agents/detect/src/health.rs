@@ -104,7 +104,9 @@ impl Health {
         }
         let silent = self.cadence.step(time_us);
         let stuck = self.stays(value);
-        if silent.rarity < stuck.rarity { silent } else { stuck }
+        // A run that was told and goes on does not hide that the sensor was silent.
+        let hidden = stuck.rarity <= silent.rarity && stuck.before > ALARM_RARITY;
+        if silent.kind == Kind::Silent && !hidden { silent } else { stuck }
     }
 
     fn stays(&mut self, value: f64) -> Fault {
