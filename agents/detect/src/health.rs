@@ -239,7 +239,7 @@ fn least(class: usize) -> u32 {
     if class < 3 {
         return class as u32 + 1;
     }
-    let (octave, half) = ((class + 1) / 2, (class + 1) % 2);
+    let (octave, half) = (class.div_ceil(2), (class + 1) % 2);
     (1 << octave) + if half == 1 { 1 << (octave - 1) } else { 0 }
 }
 

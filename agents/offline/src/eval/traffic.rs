@@ -81,7 +81,11 @@ pub fn run(context: &Context) -> Result<()> {
     let mut dice = StdRng::seed_from_u64(SEED);
     rounds.extend((0..ROUNDS).map(|_| plant(&week, &mut dice)));
     let bar = context.progress(rounds.len() as u64, context.t("轮", "rounds"));
-    let said: Vec<[Vec<Said>; 2]> = rounds.iter().map(|(_, rows)| { bar.inc(1); [multi(rows), z_scores(rows)] }).collect();
+    let both = |(_, rows): &(Vec<Fault>, Vec<Vec<f64>>)| {
+        bar.inc(1);
+        [multi(rows), z_scores(rows)]
+    };
+    let said: Vec<[Vec<Said>; 2]> = rounds.iter().map(both).collect();
     bar.finish_and_clear();
     let untouched = |watcher: usize| {
         let mut scores: Vec<f64> = said[0][watcher][LEARNT_ROWS..].iter().map(|it| it.0).collect();
