@@ -57,6 +57,10 @@ pub enum Kind {
     Flat,
     /// Unlike the same time on other days or in other weeks.
     Season,
+    /// The sensor was silent for clearly longer than it usually is ([`crate::Health`]).
+    Silent,
+    /// The same value, within the sensor's resolution, for longer than it plausibly stays ([`crate::Health`]).
+    Stuck,
 }
 
 /// What is said of one value.

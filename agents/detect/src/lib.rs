@@ -10,10 +10,13 @@ pub mod balance;
 mod balance_made;
 pub mod balance_network;
 mod detector;
+mod extremes;
+mod health;
 pub mod multi;
 mod season;
 mod tail;
 mod window;
 
 pub use detector::{Detector, Kind, Options, Score};
+pub use health::{Fault, Health};
 pub use tail::{MEMORY_VALUES, Tail};

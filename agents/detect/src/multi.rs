@@ -1,20 +1,22 @@
 //! Several series read at once: one score for each row, and the column that drove it.
 //!
-//! Three questions are asked of a row: does a column look strange by itself ([`Detector`]); does a column stand where the
-//! others, and all of them one row before, do not put it; do many columns stand off a little together. The relations between columns are one
+//! Five questions are asked of a row: does a column look strange by itself ([`Detector`]); does a column stand where the
+//! others, and all of them one row before, do not put it, at once or over some rows; do many columns stand off a little together; is a column stuck ([`Health`]). The relations between columns are one
 //! inverse covariance matrix that is kept up to date row by row (recursive least squares of each column on all others
 //! at once, with forgetting: Haykin, Adaptive Filter Theory, chapter 13). Each answer is ranked among those of earlier rows, which
-//! makes it a conformal p-value, and the least of them, times their number, gives the score. No option needs to be set for
+//! makes it a conformal p-value, with a power law beyond the largest ([`Extremes`]); the least of them, times their number, gives the
+//! score. How far columns go astray is made comparable by what each of them seldom exceeds. No option needs to be set for
 //! a series. Knows nothing of what columns mean.
 
-use crate::detector::{Detector, Options};
-use crate::tail::Tail;
+use crate::detector::{Detector, Kind, Options};
+use crate::extremes::Extremes;
+use crate::health::Health;
 
 /// What is said of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RowScore {
-    /// From 0 to 1: `1 / (1 + 1000 p)`, where p is the share of earlier rows that were as strange. 0.5 is once in a
-    /// thousand rows. Beyond the strangest row so far, p is extrapolated. 0 while learning.
+    /// From 0 to 1: `1 / (1 + 1000 p)`, where p is the share of rows that are as strange. 0.5 is once in a
+    /// thousand rows. Beyond the strangest rows so far, p is extrapolated. 0 while learning.
     pub anomaly: f64,
     /// The column that drove it; `None` where nothing can be said.
     pub driver: Option<usize>,
@@ -30,6 +32,13 @@ const COLUMNS_RELATED_MAX: usize = 512;
 const MEMORY_ROWS: f64 = 4_000.0;
 /// A cell teaches as if it lay this many deviations off at most.
 const CLIP: f64 = 4.0;
+/// What a residual seldom exceeds is once in a hundred rows: up by a factor when it does, down by its 99th root when not.
+const SELDOM_UP: f64 = 1.05;
+const SELDOM_DOWN: f64 = 0.999_507_3;
+/// A column is called stuck where it is so many times as rare as it must be for one sensor, times the number of columns.
+const SURE: usize = 10;
+/// A relation that stays broken for some seven rows is one row's question of its own.
+const LASTING_RATE: f64 = 0.15;
 const SLOTS: usize = 48;
 
 /// The detector of several columns. Its size grows with the square of their number and not with the rows.
@@ -38,8 +47,8 @@ pub struct Multi {
     columns: Vec<Column>,
     relations: Option<Relations>,
     rows: u64,
-    /// Ranks of the strangest single column, the strangest relation, and the mean of all.
-    ranks: [Tail; 3],
+    /// Ranks of the strangest single column, the strangest relation, the mean of all, and the relation that is strangest over some rows.
+    ranks: [Extremes; 4],
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +60,23 @@ struct Column {
     slots_seen: [f32; SLOTS],
     spread: f64,
     residual_spread: f64,
+    /// How many spreads a residual stood off over the last rows.
+    lasting: f64,
+    seldom: Seldom,
+    seldom_lasting: Seldom,
+    health: Health,
+}
+
+/// What a magnitude exceeds once in a hundred rows.
+#[derive(Debug, Clone)]
+struct Seldom {
+    level: f64,
+}
+
+impl Seldom {
+    fn learn(&mut self, magnitude: f64) {
+        self.level = (self.level * if magnitude > self.level { SELDOM_UP } else { SELDOM_DOWN }).clamp(1.0, 1e6);
+    }
 }
 
 impl Multi {
@@ -68,25 +94,37 @@ impl Multi {
     /// Scores the next row, then learns from it. `time_us` is its time in microseconds since 1970, of which the hour of the
     /// day and the day of the week are taken. A cell that is not finite is not read; columns beyond the row's end are such.
     pub fn score(&mut self, time_us: i64, row: &[f64]) -> RowScore {
-        let slot = slot(time_us);
+        let (slot, count) = (slot(time_us), self.columns.len());
         let mut off = vec![f64::NAN; self.columns.len()];
-        let mut alone = Strangest::default();
+        let (mut alone, mut stuck) = (Strangest::default(), Strangest::default());
         for (at, column) in self.columns.iter_mut().enumerate() {
             // Larger values are no measurements, and their squares no numbers.
             let value = row.get(at).copied().filter(|value| value.abs() < 1e100).unwrap_or(f64::NAN);
-            alone.offer(at, column.detector.score(time_us, value).anomaly);
+            let anomaly = column.detector.score(time_us, value).anomaly;
+            // As odds, which have no upper bound.
+            alone.offer(at, anomaly / (1.0 - anomaly).max(1e-9));
+            let fault = column.health.look(time_us, value);
+            let fault = fault.score(SURE * count);
+            // Once told, a column that stays stuck does not hide the others.
+            if fault.why == Kind::Stuck && fault.anomaly >= 0.5 {
+                stuck.offer(at, fault.anomaly);
+            }
             off[at] = column.standardise(slot, value);
         }
         if off.iter().all(|it| it.is_nan()) {
             return RowScore::default();
         }
-        let (mut related, mut all) = (Strangest::default(), 0.0);
+        let (mut related, mut lasting, mut all) = (Strangest::default(), Strangest::default(), 0.0);
         if let Some(relations) = &mut self.relations {
             let residuals = relations.residuals(&off);
             let mut counted = 0.0_f64;
             for (at, (column, residual)) in self.columns.iter_mut().zip(residuals).enumerate().filter(|(_, (_, it))| it.is_finite()) {
                 let strange = residual.abs() / column.residual_spread.max(1e-9);
-                related.offer(at, strange);
+                related.offer(at, strange / column.seldom.level);
+                column.seldom.learn(strange);
+                column.lasting += LASTING_RATE * (strange.min(4.0 * CLIP) - column.lasting);
+                lasting.offer(at, column.lasting / column.seldom_lasting.level);
+                column.seldom_lasting.learn(column.lasting);
                 all += strange.min(2.0 * CLIP);
                 counted += 1.0;
                 column.residual_spread += (residual.abs().min(CLIP * column.residual_spread.max(0.05)) - column.residual_spread) * rate(column.seen, 0.001);
@@ -94,8 +132,8 @@ impl Multi {
             all /= counted.max(1.0);
         }
         self.rows += 1;
-        let strange = [alone.value, related.value, all];
-        let shares = [0, 1, 2].map(|at| share(&self.ranks[at], strange[at]));
+        let strange = [alone.value, related.value, all, lasting.value];
+        let shares = [0, 1, 2, 3].map(|at| self.ranks[at].share(strange[at]));
         // What is learnt before relations are known says nothing of their rank.
         if self.rows > WARMUP_ROWS / 2 {
             self.ranks.iter_mut().zip(strange).for_each(|(rank, strange)| rank.add(strange));
@@ -103,21 +141,12 @@ impl Multi {
         if self.rows <= WARMUP_ROWS {
             return RowScore::default();
         }
-        let share = shares[0].min(shares[1]).min(shares[2]);
-        let driver = if shares[0] <= share { alone.at } else { related.at };
-        let asked = if self.relations.is_some() { 3.0 } else { 1.0 };
-        RowScore { anomaly: 1.0 / (1.0 + 1_000.0 * (asked * share).min(1.0)), driver }
+        let share = shares.into_iter().fold(1.0, f64::min);
+        let driver = if shares[0] <= share { alone.at } else if shares[3] <= share { lasting.at } else { related.at };
+        let asked = if self.relations.is_some() { 4.0 } else { 1.0 };
+        let anomaly = 1.0 / (1.0 + 1_000.0 * (asked * share).min(1.0));
+        if stuck.value > anomaly { RowScore { anomaly: stuck.value, driver: stuck.at } } else { RowScore { anomaly, driver } }
     }
-}
-
-/// The share of earlier rows that were as strange. Beyond the strangest of them it is made to fall with the third
-/// power, a choice, so that a short file can have an alarm.
-fn share(rank: &Tail, strange: f64) -> f64 {
-    if strange <= 0.0 {
-        return 1.0;
-    }
-    let beyond = if rank.max() > 0.0 { (rank.max() / strange).min(1.0).powi(3) } else { 1.0 };
-    rank.share_at_least(strange) * beyond
 }
 
 #[derive(Default)]
@@ -149,7 +178,7 @@ fn rate(seen: f64, least: f64) -> f64 {
 impl Column {
     fn new() -> Column {
         let detector = Detector::new(Options::default());
-        Column { detector, seen: 0.0, mean: 0.0, slots: [0.0; SLOTS], slots_seen: [0.0; SLOTS], spread: 0.0, residual_spread: 1.0 }
+        Column { detector, seen: 0.0, mean: 0.0, slots: [0.0; SLOTS], slots_seen: [0.0; SLOTS], spread: 0.0, residual_spread: 1.0, lasting: 1.0, seldom: Seldom { level: 4.0 }, seldom_lasting: Seldom { level: 2.0 }, health: Health::default() }
     }
 
     /// How far the value stands from what is usual at this hour, in deviations; then learns from it.
@@ -270,6 +299,23 @@ mod tests {
         let (mut multi, mut noise) = (Multi::new(4), Noise(9));
         let alarms = (0..20_000).filter(|at| multi.score(at * 5 * MINUTE_US, &[noise.normal(), noise.normal(), noise.normal(), noise.normal()]).anomaly >= 0.5).count();
         assert!(alarms <= 40, "{alarms} of 20,000 rows at one in a thousand");
+    }
+
+    #[test]
+    fn a_stuck_column_among_many_is_named_once() {
+        let (mut multi, mut noise) = (Multi::new(40), Noise(11));
+        let mut told = Vec::new();
+        for at in 0..1_500 {
+            let mut row: Vec<f64> = (0..40).map(|_| (20.0 * noise.normal()).round()).collect();
+            if at >= 1_200 {
+                row[17] = 12.0;
+            }
+            let score = multi.score(at * 5 * MINUTE_US, &row);
+            if score.anomaly >= 0.5 && score.driver == Some(17) {
+                told.push(at);
+            }
+        }
+        assert!(matches!(told[..], [1_203..=1_215]), "{told:?}");
     }
 
     #[test]

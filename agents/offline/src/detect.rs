@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use detect::{Detector, Kind, Options};
+use detect::{Detector, Health, Kind, Options, Score};
 
 use crate::context::Context;
 use crate::detect_multi::DetectMulti;
@@ -25,6 +25,9 @@ pub struct Args {
     /// Adds a column that says what is strange; of several columns, the one that drove the score.
     #[arg(long)]
     pub explain: bool,
+    /// Adds columns for the sensor's own health, where there is one column of values: `health_score`, and `fault` (`stuck`, `silent`).
+    #[arg(long)]
+    pub health: bool,
     /// Balances of a water network: zones parted by `/`, each `name:in=a,b;out=c;level=d;area=m2`; what is left out is
     /// learnt. `auto` learns all of it from columns named flow* and level*.
     #[arg(long)]
@@ -49,6 +52,8 @@ pub struct Counts {
     pub without_time: u64,
     /// Of them, those worth an alarm: a score of 0.5 and more.
     pub alarms: u64,
+    /// Of them, those with which a fault of the sensor became known; 0 when nobody asked.
+    pub faults: u64,
 }
 
 /// The columns of a file of series.
@@ -96,11 +101,14 @@ impl Args {
             self.one(context, &self.input, &self.out, &mut counts)?;
         }
         if !context.quiet && counts.rows > 0 {
-            let Counts { rows, without_number, without_time, alarms } = counts;
+            let Counts { rows, without_number, without_time, alarms, faults } = counts;
             if context.zh {
                 eprintln!("{rows} 行：{alarms} 行得分不低于 0.5；{without_number} 行没有数值，得分留空；{without_time} 行时间读不出");
             } else {
                 eprintln!("{rows} rows: {alarms} with a score of 0.5 or more; {without_number} without a number, their score is empty; {without_time} with a time that cannot be read");
+            }
+            if self.health {
+                eprintln!("{}: {faults}", context.t("传感器故障（health_score 不低于 0.5）", "faults of sensors (health_score of 0.5 or more)"));
             }
         }
         Ok(())
@@ -109,7 +117,7 @@ impl Args {
     fn one(&self, context: &Context, input: &Path, out: &Path, counts: &mut Counts) -> Result<()> {
         let columns = Columns::of(input)?;
         match &columns.values[..] {
-            [value] if self.balance.is_none() => one_series(&columns, value, input, out, self.explain, counts),
+            [value] if self.balance.is_none() => one_series(&columns, value, input, out, (self.explain, self.health), counts),
             _ => {
                 let (balance, alarms) = (self.balance.clone(), self.alarms.clone());
                 DetectMulti { input: input.to_owned(), output: out.to_owned(), explain: self.explain, balance, alarms }.run(context, &columns)
@@ -134,7 +142,7 @@ fn collect(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, explain: bool, counts: &mut Counts) -> Result<()> {
+fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, (explain, health): (bool, bool), counts: &mut Counts) -> Result<()> {
     let mut wanted = vec![columns.time.as_str(), value];
     wanted.extend(columns.label.then_some(LABEL));
     let mut output = Output::create(out)?;
@@ -142,8 +150,9 @@ fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, explain:
     let mut header = vec![columns.time.as_str(), value, "anomaly_score"];
     header.extend(columns.label.then_some(LABEL));
     header.extend(explain.then_some("why"));
+    header.extend(if health { &["health_score", "fault"][..] } else { &[] });
     writer.write_record(&header)?;
-    let mut detector = Detector::new(Options::default());
+    let (mut detector, mut sensor) = (Detector::new(Options::default()), Health::default());
     let mut time_us = 0;
     for row in Rows::open(input, &wanted)? {
         let row = row?;
@@ -156,10 +165,17 @@ fn one_series(columns: &Columns, value: &str, input: &Path, out: &Path, explain:
         let scored = number.map(|number| detector.score(time_us, number));
         counts.without_number += u64::from(number.is_none());
         counts.alarms += u64::from(scored.is_some_and(|score| score.anomaly >= 0.5));
-        let score = scored.map(|score| format!("{:.6}", score.anomaly)).unwrap_or_default();
+        let shown = |score: Option<Score>| score.map(|score| format!("{:.6}", score.anomaly)).unwrap_or_default();
+        let score = shown(scored);
         let mut record = vec![row.cells[0].as_str(), row.cells[1].as_str(), &score];
         record.extend(columns.label.then(|| row.cells[2].as_str()));
         record.extend(explain.then(|| scored.map_or("abstained", |score| name_of(score.why))));
+        let of_sensor = number.filter(|_| health).map(|number| sensor.look(time_us, number).score(1));
+        let health_score = shown(of_sensor);
+        if health {
+            counts.faults += u64::from(of_sensor.is_some_and(|score| score.anomaly >= 0.5));
+            record.extend([health_score.as_str(), of_sensor.filter(|score| score.why != Kind::Usual).map_or("", |score| name_of(score.why))]);
+        }
         writer.write_record(&record)?;
     }
     writer.flush()?;
@@ -207,6 +223,8 @@ pub fn name_of(kind: Kind) -> &'static str {
         Kind::Drift => "drift",
         Kind::Flat => "flat",
         Kind::Season => "season",
+        Kind::Silent => "silent",
+        Kind::Stuck => "stuck",
     }
 }
 
@@ -222,7 +240,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("in.csv"), folder.path().join("out.csv"));
         std::fs::write(&from, input).unwrap();
-        Args { input: from, out: to.clone(), explain, balance: None, alarms: None }.run(&context()).unwrap();
+        Args { input: from, out: to.clone(), explain, health: false, balance: None, alarms: None }.run(&context()).unwrap();
         std::fs::read_to_string(to).unwrap()
     }
 
@@ -252,6 +270,36 @@ mod tests {
     }
 
     #[test]
+    fn a_sensor_that_is_stuck_or_silent_is_told_apart_from_what_it_measures() {
+        let mut text = "timestamp,value\n".to_owned();
+        for at in 0..400_i64 {
+            let value = if (300..310).contains(&at) { 3 } else { at * at % 17 };
+            if (350..354).contains(&at) {
+                text += &format!("{},\n", 1_600_000_000 + at * 300);
+            } else if !(370..375).contains(&at) {
+                text += &format!("{},{value}\n", 1_600_000_000 + at * 300);
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("in.csv"), folder.path().join("out.csv"));
+        std::fs::write(&from, &text).unwrap();
+        let mut command = Args { input: from, out: to.clone(), explain: true, health: true, balance: None, alarms: None };
+        command.run(&context()).unwrap();
+        let written = std::fs::read_to_string(&to).unwrap();
+        assert!(written.starts_with("timestamp,value,anomaly_score,why,health_score,fault\n"));
+        assert_eq!(written.lines().count(), text.lines().count());
+        let cells = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let told: Vec<(i64, String)> = written.lines().skip(1).map(cells).filter(|it| it[4].parse::<f64>().is_ok_and(|score| score >= 0.5)).map(|it| ((it[0].parse::<i64>().unwrap() - 1_600_000_000) / 300, it[5].clone())).collect();
+        assert!(matches!(&told[..], [(303..310, stuck), (354, one), (375, two)] if stuck == "stuck" && one == "silent" && two == "silent"), "{told:?}");
+        assert!(written.contains(",,,abstained,,\n"), "a row without a number has empty scores");
+        // What is measured has the same score, asked or not.
+        command.health = false;
+        command.run(&context()).unwrap();
+        let plain = std::fs::read_to_string(to).unwrap();
+        assert!(plain.lines().zip(written.lines()).all(|(plain, with)| with.starts_with(plain)));
+    }
+
+    #[test]
     fn folders_keep_their_layout() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("in"), folder.path().join("out"));
@@ -259,7 +307,7 @@ mod tests {
         std::fs::write(from.join("a/b/one.csv"), "timestamp,value\n1,2\n").unwrap();
         std::fs::write(from.join("two.csv"), "timestamp,value\n").unwrap();
         std::fs::write(from.join("a/notes.txt"), "no series").unwrap();
-        Args { input: from, out: to.clone(), explain: false, balance: None, alarms: None }.run(&context()).unwrap();
+        Args { input: from, out: to.clone(), explain: false, health: false, balance: None, alarms: None }.run(&context()).unwrap();
         assert_eq!(std::fs::read_to_string(to.join("a/b/one.csv")).unwrap(), "timestamp,value,anomaly_score\n1,2,0.000000\n");
         assert_eq!(std::fs::read_to_string(to.join("two.csv")).unwrap(), "timestamp,value,anomaly_score\n");
         assert!(!to.join("a/notes.txt").exists());
@@ -270,7 +318,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let from = folder.path().join("in.csv");
         std::fs::write(&from, "when,value\n1,2\n").unwrap();
-        let error = Args { input: from, out: folder.path().join("out.csv"), explain: false, balance: None, alarms: None }.run(&context()).unwrap_err().to_string();
+        let error = Args { input: from, out: folder.path().join("out.csv"), explain: false, health: false, balance: None, alarms: None }.run(&context()).unwrap_err().to_string();
         assert!(error.contains("no column timestamp") && error.contains("when, value"), "{error}");
     }
 

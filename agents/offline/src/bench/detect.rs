@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::Result;
-use detect::{Detector, Options};
+use detect::{Detector, Health, Options};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -33,7 +33,9 @@ pub fn run(context: &Context) -> Result<()> {
     let ours = measure("citybrain", &values, |at, value| detector.score(at as i64 * 60_000_000, value).anomaly);
     let mut gaussian = WindowedGaussian::default();
     let baseline = measure("windowed Gaussian", &values, |_, value| gaussian.score(value));
-    let report = Report { measured: vec![ours, baseline], aim_values_per_second: AIM };
+    let mut sensor = Health::default();
+    let health = measure("health of the sensor", &values, |at, value| sensor.look(at as i64 * 60_000_000, value).rarity);
+    let report = Report { measured: vec![ours, health, baseline], aim_values_per_second: AIM };
     if context.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
