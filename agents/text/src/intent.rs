@@ -79,8 +79,8 @@ const TABLE: [(Intent, u8, &str); 37] = [
     (Intent::Suggestion, 20, "希望增设|希望增加|希望能增加|希望设置|希望在|希望能在|希望社区|希望多|应该增加|应增设|应该学|应该写|应当留|能否增加|能否增设|能否调整|能否延长|能不能把|能否把|可否|是否可以增设|是否可以增加|是不是可以|是否考虑|增设|增开|加装|加几|加一|加个|可以考虑|考虑考虑|不妨|不如|与其|如果能|要是能|要是可以|就好了|借鉴|最好|多组织|多放|多装|多种|完善|优化|改进|推广|延长运营|延长开放|延长到|提前到|should add|could add|should install|could install|could use|add a|add more|extend the|extending|improve|would benefit|more benches|install a|could the city|the city should|the city could|you should|instead of|maybe plant|maybe put|maybe add|maybe we|maybe|let residents|what if|lowering the|putting|plant some"),
     (Intent::Suggestion, 8, "希望|更好|更加|应该|应当|增加|设置|调整|周末|对外开放|防患于未然|should|better|more"),
     (Intent::Praise, 36, "表扬|点赞|点个赞|赞一个|感谢信|锦旗|特此感谢|衷心感谢|由衷感谢|非常感谢|十分感谢|万分感谢|深表感谢|感激|感激不尽|感恩|致谢|鸣谢|赞扬|好评|夸一夸|夸夸|夸奖|夸一下|鞠一躬|鞠躬|敬礼|致敬|鼓掌|打call|表彰|嘉奖|好人好事|心服口服|为你们点赞|praise|kudos|hats off|shout out|shout-out|compliment|commend|commendation|well done|great job|good job|excellent job|excellent work|excellent service|amazing job|wonderful job|fantastic job|huge thanks|grateful|thankful|thank you for|thanks for|thank you to|thanks to|big thanks|many thanks to|can't thank|cannot thank|appreciate|heroes|wonderful|impressed|made my day|credit where"),
-    (Intent::Praise, 20, "感谢|热心|耐心|耐心解答|认真负责|尽职尽责|拾金不昧|助人为乐|辛苦了|值得学习|值得表扬|好同志|好民警|好司机|好医生|服务周到|服务很好|服务态度好|服务态度没得说|没得说|态度很好|态度好|态度真好|效率高|效率真高|办事效率|很满意|十分满意|非常满意|贴心|暖心|感动|真的很感动|高效|及时解决|圆满解决|真给解决|修好了|办好了|雷厉风行|为民办实事|高尚|太棒了|真棒|漂亮得很|亲闺女|亲人还亲|一分钱没要|送回来|笑眯眯|给力|friendly|helpful and|very helpful|professional|polite|politely|patient with|quick response|fast response|very satisfied|so kind|went out of|above and beyond|outstanding|courteous|fixed within|in one day|amazing|lovely|best cop|best in|saved my|rescued|looks great|looks amazing|waited for me|out of her way|out of his way"),
-    (Intent::Praise, 9, "谢谢|满意|不错|真好|太好了|帮了大忙|好多了|捡到|追回|漂亮|回来了|变清了|thank you|thanks|happy with|nice work|great|best"),
+    (Intent::Praise, 20, "热心|耐心|耐心解答|认真负责|尽职尽责|拾金不昧|助人为乐|辛苦了|值得学习|值得表扬|好同志|好民警|好司机|好医生|服务周到|服务很好|服务态度好|服务态度没得说|没得说|态度很好|态度好|态度真好|效率高|效率真高|办事效率|很满意|十分满意|非常满意|贴心|暖心|感动|真的很感动|高效|及时解决|圆满解决|真给解决|修好了|办好了|雷厉风行|为民办实事|高尚|太棒了|真棒|漂亮得很|亲闺女|亲人还亲|一分钱没要|送回来|笑眯眯|给力|friendly|helpful and|very helpful|professional|polite|politely|patient with|quick response|fast response|very satisfied|so kind|went out of|above and beyond|outstanding|courteous|fixed within|in one day|amazing|lovely|best cop|best in|saved my|rescued|looks great|looks amazing|waited for me|out of her way|out of his way"),
+    (Intent::Praise, 9, "谢谢|感谢|满意|不错|真好|太好了|帮了大忙|好多了|捡到|追回|漂亮|回来了|变清了|thank you|thanks|happy with|nice work|great|best"),
     (Intent::Emergency, 44, "救命|快来人|快救|快来救|快派救护车|救护车|119|120急救|紧急求救|十万火急|help!|emergency|call an ambulance|send an ambulance|ambulance|mayday|send help now|come quick|911"),
     (Intent::Emergency, 8, "紧急|快来|快点|马上来|马上|十分危险|危急|情况紧急|立即|right now|hurry|immediately|urgent|urgently"),
     (Intent::Complaint, 9, "不理|不回复|不给|太慢|太差|差劲|不接|推脱|没有人来|白跑|老是|总是|从来不|always|never|every night|every single|third time|nothing has been done|nothing happens|no one came|nobody came|nobody has|still waiting"),
@@ -130,6 +130,9 @@ pub struct Wanted {
 /// Characters behind which less is said about what the sender wants: a long message tells its story after it.
 const STRONG_CHARS: usize = 300;
 
+/// Weight from which a word of praise is more than a courtesy.
+const PRAISE: i32 = 20;
+
 /// What the words say. `dangers` are words of danger that are meant as they stand, and what each weighs for an emergency.
 pub(crate) fn weigh(normal: &Normal, hits: &[(usize, usize, Weight)], dangers: &[(usize, usize, u8)]) -> Wanted {
     let mut scores = [0i32; 7];
@@ -137,6 +140,7 @@ pub(crate) fn weigh(normal: &Normal, hits: &[(usize, usize, Weight)], dangers: &
     let mut said: [u32; 7] = [0; 7];
     let mut reached = [0usize; 7];
     let mut longest = (0usize, 0usize);
+    let mut praised = false;
     let mut count = |scores: &mut [i32; 7], start: usize, intent: Intent, weight: i32| {
         let index = intent as usize;
         let weight = if start > STRONG_CHARS { weight / 2 } else { weight };
@@ -170,6 +174,7 @@ pub(crate) fn weigh(normal: &Normal, hits: &[(usize, usize, Weight)], dangers: &
                 Mood::Feared | Mood::Supposed | Mood::Real => {}
             }
         }
+        praised |= matches!(intent, Intent::Praise) && weight >= PRAISE;
         reached[index] = end;
         count(&mut scores, start, intent, weight);
         spoken.push((start, end, intent));
@@ -184,7 +189,7 @@ pub(crate) fn weigh(normal: &Normal, hits: &[(usize, usize, Weight)], dangers: &
         scores[Intent::Inquiry as usize] += 6;
     }
     // Courtesies at the end of a request are no praise.
-    if scores[Intent::Praise as usize] < 30 {
+    if !praised && scores[Intent::Praise as usize] < 30 {
         scores[Intent::Praise as usize] /= 2;
     }
     let mut order: Vec<usize> = (0..7).collect();
