@@ -191,7 +191,10 @@ impl Reader<'_> {
     }
 
     fn any<T: Copy>(&self, at: usize, words: &[(&str, T)]) -> Option<(usize, T)> {
-        words.iter().filter_map(|(word, value)| self.starts(at, word).map(|end| (end, *value))).max_by_key(|(end, _)| *end)
+        // Most words are another's by their first character.
+        let mut first = [0; 4];
+        let first = self.at(at).encode_utf8(&mut first).as_bytes();
+        words.iter().filter(|(word, _)| word.as_bytes().starts_with(first)).filter_map(|(word, value)| self.starts(at, word).map(|end| (end, *value))).max_by_key(|(end, _)| *end)
     }
 
     fn blank(&self, mut at: usize) -> usize {
