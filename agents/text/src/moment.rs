@@ -211,11 +211,37 @@ impl Reader<'_> {
         match c {
             '0'..='9' => !before.is_ascii_alphanumeric() && !matches!(before, '.' | '-' | '/'),
             'a'..='z' => !before.is_ascii_alphanumeric() && matches!(c, 'y' | 't' | 'l' | 'o' | 'a' | 'h' | 'n' | 'm' | 'j' | 'f' | 's' | 'd' | 'e' | 'w' | 'b' | 'i' | 'p' | 'c' | 'q'),
-            _ => matches!(
-                c,
-                '昨' | '今' | '前' | '元' | '劳' | '国' | '圣' | '平' | '跨' | '大' | '明' | '后' | '上' | '本' | '这' | '当' | '周' | '星' | '礼' | '去' | '一' | '二' | '两' | '三' | '四' | '五' | '六' | '七' | '八' | '九' | '十' | '零' | '半' | '几' | '凌' | '早' | '清' | '中'
-                    | '下' | '傍' | '晚' | '夜' | '深' | '午' | '刚' | '数' | '近'
-            ),
+            // Of the others most are common in other words, which the next character tells.
+            '昨' | '今' | '周' | '星' | '礼' | '一' | '二' | '两' | '三' | '四' | '五' | '六' | '七' | '八' | '九' | '十' | '零' | '几' | '数' | '早' | '晚' => true,
+            _ => {
+                let next = self.at(at + 1);
+                match c {
+                    '前' => matches!(next, '天' | '日' | '晚' | '儿' | '几' | '两' | '段' | '年'),
+                    '大' => matches!(next, '前' | '约' | '概'),
+                    '明' => matches!(next, '天' | '日' | '早' | '晚'),
+                    '上' => matches!(next, '周' | '上' | '个' | '星' | '礼' | '月' | '一' | '午'),
+                    '本' => matches!(next, '周' | '星' | '年' | '月'),
+                    '这' => matches!(next, '周' | '个' | '礼'),
+                    '当' => matches!(next, '天' | '月'),
+                    '后' => next == '天',
+                    '去' => next == '年',
+                    '半' => matches!(next, '小' | '个' | '夜'),
+                    '凌' | '清' => matches!(next, '晨' | '早'),
+                    '中' | '下' => next == '午',
+                    '午' => next == '后',
+                    '傍' => next == '晚',
+                    '夜' => matches!(next, '间' | '里'),
+                    '深' => next == '夜',
+                    '刚' => matches!(next, '才' | '刚'),
+                    '元' => next == '旦',
+                    '劳' => next == '动',
+                    '国' => next == '庆',
+                    '圣' => next == '诞',
+                    '平' => next == '安',
+                    '跨' => next == '年',
+                    _ => false,
+                }
+            }
         }
     }
 
@@ -564,6 +590,9 @@ impl Reader<'_> {
     }
 
     fn number_en(&self, at: usize) -> Option<(usize, u32)> {
+        if !self.at(at).is_ascii_lowercase() {
+            return None;
+        }
         let words = NUMBERS_EN.iter().enumerate().find_map(|(value, word)| self.starts(at, word).map(|end| (end, value as u32)));
         words.or_else(|| self.any(at, &[("a couple of", 2), ("a few", 3), ("several", 3), ("an", 1), ("a", 1)]))
     }
@@ -632,7 +661,12 @@ impl Reader<'_> {
 
     #[allow(clippy::type_complexity)]
     fn day(&self, at: usize) -> Option<(usize, NaiveDate, Grain, Option<Part>)> {
-        self.feast(at).or_else(|| self.calendar_zh(at)).or_else(|| self.near_zh(at)).or_else(|| self.weekday(at)).or_else(|| self.iso(at)).or_else(|| self.near_en(at)).or_else(|| self.calendar_en(at))
+        // By the script, for all of them together are long to try.
+        match self.at(at) {
+            'a'..='z' => self.feast(at).or_else(|| self.weekday(at)).or_else(|| self.near_en(at)).or_else(|| self.calendar_en(at)),
+            '0'..='9' => self.calendar_zh(at).or_else(|| self.iso(at)).or_else(|| self.calendar_en(at)),
+            _ => self.feast(at).or_else(|| self.calendar_zh(at)).or_else(|| self.near_zh(at)).or_else(|| self.weekday(at)),
+        }
     }
 
     fn dated(&self, day: Day) -> Option<NaiveDate> {
@@ -784,6 +818,9 @@ impl Reader<'_> {
                 }
                 (None, _) => None,
             };
+        }
+        if !self.at(at).is_ascii_lowercase() {
+            return None;
         }
         let (from, strict) = self.any(at, &[("last ", true), ("on ", false), ("this ", false), ("this past ", true), ("past ", true)]).unwrap_or((at, false));
         let (end, day) = WEEKDAYS_EN.iter().enumerate().find_map(|(day, name)| self.starts(from, name).map(|end| (end, day as i64)))?;
