@@ -260,7 +260,7 @@ impl Places {
                 }
                 (start, holds) = (at + 1, false);
             } else if !holds {
-                holds = self.ending(&chars[start..=at]).is_some();
+                holds = self.ending(&chars[start..=at]).is_some_and(|(suffix, ending)| *ending != Ending::Number || is_numbered(&chars[start..at + 1 - suffix.len()]));
             }
         }
     }
@@ -281,7 +281,7 @@ impl Places {
             let Some((suffix, ending)) = self.ending(&normal.chars[..token_end]) else { continue };
             let ending = *ending;
             let suffix_at = token_end - suffix.len();
-            if ending == Ending::Number && !normal.chars[..suffix_at].last().is_some_and(|c| c.is_ascii_alphanumeric() || "一二三四五六七八九十".contains(*c)) {
+            if ending == Ending::Number && !is_numbered(&normal.chars[..suffix_at]) {
                 continue;
             }
             let mut begin = at;
@@ -411,6 +411,11 @@ const ALTERNATIVES_MAX: usize = 8;
 const NO_NAMES: [&str; 34] = [
     "小区", "社区", "地区", "城市", "本市", "全市", "我市", "超市", "市", "区", "县", "村", "学校", "医院", "公园", "广场", "街道", "农村", "校园", "法院", "中心", "城", "府", "政府", "座", "一路", "组", "公路", "道路", "马路", "信号", "账号", "编号", "型号",
 ];
+
+/// Whether a number stands at the end, so that what follows counts houses: 88号, but not 信号.
+fn is_numbered(before: &[char]) -> bool {
+    before.last().is_some_and(|c| c.is_ascii_alphanumeric() || "一二三四五六七八九十".contains(*c))
+}
 
 /// Words of Latin letters and digits.
 fn latin_words(chars: &[char]) -> Vec<(usize, usize)> {
