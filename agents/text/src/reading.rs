@@ -229,11 +229,16 @@ impl Reader {
                 risks.push((hit.start, hit.end, SpanKind::Urgency));
             }
         }
-        let wanted = intent::weigh(normal, intents, dangers);
         // Who thanks tells of a danger that is over, unless the words say that it goes on.
         let says = |words: &[&str]| words.iter().any(|word| normal.text.contains(word));
-        if matches!(wanted.intent, Intent::Praise) && risk_to_life && !says(&NOW) {
-            (risk_to_life, words_urgency) = (false, if says(&OVER) { 4 } else { 3 });
+        let thanked = risk_to_life && intents.iter().any(|(_, _, (intent, _))| matches!(intent, Intent::Praise)) && !says(&NOW);
+        let over = thanked && says(&OVER);
+        if over {
+            dangers.iter_mut().for_each(|(_, _, weight)| *weight /= 4);
+        }
+        let wanted = intent::weigh(normal, intents, dangers);
+        if thanked && matches!(wanted.intent, Intent::Praise) {
+            (risk_to_life, words_urgency) = (false, if over { 4 } else { 3 });
         }
         for (start, end, kind) in risks.iter().copied() {
             span(start, end, if risk_to_life { kind } else { SpanKind::Urgency });
@@ -407,6 +412,59 @@ mod tests {
         ] {
             let reading = read(text);
             assert_eq!((reading.urgency, reading.risk_to_life), (urgency, risk), "{text} {:?}", reading.wanted);
+        }
+    }
+
+    #[test]
+    fn a_feared_danger_is_as_urgent_as_one_seen() {
+        for (text, urgency, risk) in [
+            // Fire, gas, people who need a doctor: feared is at once.
+            ("楼道里一股煤气味，怕爆炸", 1, true),
+            ("担心电池会爆炸，一直在发烫", 1, true),
+            ("变压器嗡嗡响，会不会爆炸啊", 1, true),
+            ("千万别着火了，快来看看", 1, true),
+            ("变压器不会爆炸吧？", 1, true),
+            ("I am afraid the tank might explode", 1, true),
+            ("The transformer could catch fire, there is thick smoke", 1, true),
+            // Denied right before the word: seen to, but nobody is in danger.
+            ("没有爆炸，就是声音大", 3, false),
+            ("没有发生火灾，误报", 3, false),
+            ("There was no explosion, just a loud noise", 3, false),
+            // Denied of one thing, true of another.
+            ("没有爆炸，但是三楼着火了", 1, true),
+            // Only named.
+            ("如果着火了怎么逃生，想请教一下", 3, false),
+            ("楼道堆满纸箱，存在火灾隐患", 2, false),
+            ("请检查一下门口的消防栓", 3, false),
+            ("The fire hydrant needs paint, please fix", 3, false),
+            // Over, and thanked for.
+            ("感谢120，我父亲心梗抢救过来了", 4, false),
+            ("非常感谢消防员，三楼还在冒黑烟，快来", 1, true),
+        ] {
+            let reading = read(text);
+            assert_eq!((reading.urgency, reading.risk_to_life), (urgency, risk), "{text} {:?}", reading.wanted);
+            assert_eq!(risk, reading.spans.iter().any(|span| span.kind == SpanKind::Risk), "what is told is explained: {text}");
+        }
+        // No word of fire and rescue, feared, is less than at once; denied, less than 3.
+        for word in RESCUE.split('|').filter(|word| word.chars().all(is_han)) {
+            for (text, least) in [(word.to_owned(), 1), (format!("怕{word}"), 1), (format!("我担心会{word}"), 1), (format!("没有{word}"), 3)] {
+                let reading = read(&text);
+                assert!(reading.urgency <= least, "{text}: {}", reading.urgency);
+            }
+        }
+    }
+
+    #[test]
+    fn a_longer_word_says_what_is_wanted() {
+        for (text, intent) in [
+            ("能不能派个人来看看", Intent::Help),
+            ("能不能带狗进公园？", Intent::Inquiry),
+            ("能不能把站牌做大一点", Intent::Suggestion),
+            ("我对你们的服务很不满意", Intent::Complaint),
+            ("Could you tell me when the pool opens?", Intent::Inquiry),
+            ("Why not plant more trees here?", Intent::Suggestion),
+        ] {
+            assert_eq!(read(text).wanted.intent, intent, "{text}");
         }
     }
 
