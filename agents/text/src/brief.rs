@@ -63,8 +63,10 @@ fn weight(piece: (usize, usize), marks: &[Mark]) -> i32 {
 }
 
 fn is_greeting(chars: &[char], piece: (usize, usize)) -> bool {
-    let beginning: String = chars[piece.0..piece.1].iter().take(16).flat_map(|c| c.to_lowercase()).collect();
-    GREETINGS.iter().any(|greeting| beginning.starts_with(greeting))
+    GREETINGS.iter().any(|greeting| {
+        let mut beginning = chars[piece.0..piece.1].iter().take(16).flat_map(|c| c.to_lowercase());
+        greeting.chars().all(|c| beginning.next() == Some(c))
+    })
 }
 
 fn text(chars: &[char], piece: (usize, usize)) -> String {

@@ -87,8 +87,10 @@ pub(crate) enum Mood {
     Real,
     /// It is not so: 没有人受伤, no one is hurt.
     Denied,
-    /// It might come to be so: 担心会塌, could collapse.
+    /// It is feared, or might come to be so: 担心会塌, could collapse.
     Feared,
+    /// It is only named: 如果着火, 火灾隐患, a fire drill.
+    Supposed,
 }
 
 const ZH_NO: [&str; 21] = [
@@ -98,9 +100,13 @@ const ZH_NO: [&str; 21] = [
 const ZH_FILL: [&str; 30] = [
     "任何人", "任何", "人员", "人", "有人", "出现", "发生", "造成", "导致", "引发", "引起", "什么", "再", "明显", "大", "有", "感到", "觉得", "发现", "产生", "想", "打算", "要", "需要", "必要", "是", "来", "被", "再次", "能",
 ];
-const ZH_IF: [&str; 44] = [
-    "担心", "害怕", "生怕", "怕", "恐怕", "可能", "会不会", "万一", "如果", "要是", "假如", "容易", "极易", "易", "以免", "避免", "防止", "预防", "迟早", "将会", "随时会", "随时", "早晚", "一旦", "若", "倘若",
-    "难免", "潜在", "会引发", "会造成", "会导致", "足以", "防范", "应对", "演练", "演习", "有没有", "是否", "为什么", "关于", "谨防", "杜绝", "消除", "带来",
+/// A "no" that forbids or wishes away denies nothing: 千万别爆炸.
+const ZH_WISH: [&str; 4] = ["别", "勿", "不要", "不会"];
+const ZH_FEAR: [&str; 20] = [
+    "担心", "害怕", "生怕", "怕", "恐怕", "可能", "会不会", "万一", "迟早", "将会", "随时会", "随时", "早晚", "会引发", "会造成", "会导致", "怀疑", "眼看", "估计", "好像",
+];
+const ZH_IF: [&str; 22] = [
+    "如果", "要是", "假如", "容易", "极易", "以免", "避免", "防止", "预防", "一旦", "若", "倘若", "难免", "潜在", "足以", "防范", "应对", "演练", "演习", "关于", "谨防", "杜绝",
 ];
 const ZH_ASKS: [&str; 7] = ["是不是", "会不会", "有没有", "要不要", "能不能", "无不", "不得不"];
 /// What stands behind a word that names a danger only.
@@ -111,9 +117,8 @@ const EN_FILL: [&str; 33] = [
     "one", "is", "was", "are", "were", "been", "be", "being", "any", "people", "seems", "seem", "got", "get", "gets", "the", "a", "an", "sign", "signs", "of", "reports", "has", "have", "anybody", "anyone", "to", "yet", "really",
     "actually", "person", "injury", "trace",
 ];
-const EN_IF: [&str; 25] = [
-    "if", "might", "could", "may", "afraid", "worried", "fear", "scared", "prevent", "avoid", "risk", "before", "case", "would", "potential", "possible", "eventually", "until", "hazard", "drill", "about", "can", "danger", "likely", "will",
-];
+const EN_FEAR: [&str; 15] = ["might", "could", "may", "afraid", "worried", "worry", "fear", "scared", "eventually", "likely", "will", "can", "going", "gonna", "suspect"];
+const EN_IF: [&str; 13] = ["if", "prevent", "avoid", "risk", "before", "case", "would", "potential", "possible", "until", "hazard", "drill", "about"];
 
 /// How a word is meant, by what stands before and behind it in its clause.
 pub(crate) fn mood(normal: &Normal, start: usize, end: usize) -> Mood {
@@ -121,40 +126,53 @@ pub(crate) fn mood(normal: &Normal, start: usize, end: usize) -> Mood {
     let is_end = |c: &char| matches!(c, '.' | ',' | '!' | '?' | ';' | ':' | '\n');
     let clause = chars[..start].iter().rev().take(24).position(is_end).map_or(start.saturating_sub(24), |back| start - back);
     let before = normal.slice(clause, start).trim_end();
-    if chars.get(start).is_some_and(|c| is_han(*c)) {
-        let mut rest = before;
-        loop {
-            // A question denies nothing, and who cannot help saying it says it.
-            if ZH_ASKS.iter().any(|asks| rest.ends_with(asks)) {
-                break;
-            }
-            if ZH_NO.iter().any(|no| rest.ends_with(no)) {
-                return Mood::Denied;
-            }
-            match ZH_FILL.iter().filter_map(|fill| rest.strip_suffix(fill)).min_by_key(|rest| rest.len()) {
-                Some(shorter) => rest = shorter,
-                None => break,
-            }
+    if chars.get(start).is_some_and(|c| is_han(*c)) { chinese(before, normal.slice(end, (end + 4).min(chars.len()))) } else { english(before, normal.slice(end, (end + 8).min(chars.len()))) }
+}
+
+fn chinese(before: &str, behind: &str) -> Mood {
+    let asks = ["吧", "了吧", "吗", "了吗", "?"].iter().any(|ask| behind.starts_with(ask));
+    let mut rest = before;
+    loop {
+        // A question denies nothing, and who cannot help saying it says it.
+        if ZH_ASKS.iter().any(|asks| rest.ends_with(asks)) {
+            break;
         }
-        let behind = normal.slice(end, (end + 4).min(chars.len()));
-        if ZH_IF.iter().any(|word| before.contains(word)) || ZH_DANGER.iter().any(|word| behind.starts_with(word)) {
-            return Mood::Feared;
+        if ZH_NO.iter().any(|no| rest.ends_with(no)) {
+            let wish = ZH_WISH.iter().any(|wish| rest.ends_with(wish)) && (asks || !rest.ends_with("不会"));
+            return if asks || wish { Mood::Feared } else { Mood::Denied };
         }
-        return Mood::Real;
+        match ZH_FILL.iter().filter_map(|fill| rest.strip_suffix(fill)).min_by_key(|rest| rest.len()) {
+            Some(shorter) => rest = shorter,
+            None => break,
+        }
     }
+    if ZH_IF.iter().any(|word| before.contains(word)) || ZH_DANGER.iter().any(|word| behind.starts_with(word)) {
+        return Mood::Supposed;
+    }
+    if ZH_FEAR.iter().any(|word| before.contains(word)) { Mood::Feared } else { Mood::Real }
+}
+
+fn english(before: &str, behind: &str) -> Mood {
     let mut near = true;
+    let mut feared = false;
+    let mut last = "";
     for word in before.rsplit(' ').take(6) {
         let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '\'');
         if near && (EN_NO.contains(&word) || word.ends_with("n't")) {
             return Mood::Denied;
         }
-        if EN_IF.contains(&word) {
-            return Mood::Feared;
+        // About to explode is nearly so.
+        feared |= EN_FEAR.contains(&word) || word == "about" && last == "to";
+        if EN_IF.contains(&word) && !feared {
+            return Mood::Supposed;
         }
         near &= EN_FILL.contains(&word) || word.is_empty();
+        last = word;
     }
-    let behind = normal.slice(end, (end + 8).min(chars.len()));
-    if behind.starts_with(" hazard") || behind.starts_with(" risk") || behind.starts_with(" drill") { Mood::Feared } else { Mood::Real }
+    if [" hazard", " risk", " drill"].iter().any(|word| behind.starts_with(word)) {
+        return Mood::Supposed;
+    }
+    if feared { Mood::Feared } else { Mood::Real }
 }
 
 #[cfg(test)]
@@ -175,7 +193,15 @@ mod tests {
         check("有人受伤", "受伤", Mood::Real);
         check("没人管，两位老人被困", "被困", Mood::Real);
         check("大家担心墙会倒塌", "倒塌", Mood::Feared);
-        check("存在火灾隐患", "火灾", Mood::Feared);
+        check("存在火灾隐患", "火灾", Mood::Supposed);
+        check("如果着火怎么跑", "着火", Mood::Supposed);
+        check("煤气味很大,怕爆炸", "爆炸", Mood::Feared);
+        check("会不会爆炸", "爆炸", Mood::Feared);
+        check("不会爆炸吧?", "爆炸", Mood::Feared);
+        check("千万别爆炸了", "爆炸", Mood::Feared);
+        check("没有发生爆炸", "爆炸", Mood::Denied);
+        check("it is about to explode", "explode", Mood::Feared);
+        check("a fire drill", "fire", Mood::Supposed);
         check("是不是着火了", "着火", Mood::Real);
         check("No one is hurt", "hurt", Mood::Denied);
         check("There isn't any gas leak here", "gas leak", Mood::Denied);

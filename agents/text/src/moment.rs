@@ -2,7 +2,8 @@
 //!
 //! Times of a text relative to the moment at which it was written, by the same clock as that moment. What is said is a
 //! start and how exact it is; a range (从8点到10点) has its end too. The past is meant where nothing else is said: a month
-//! or weekday without a year or week is the last one. What recurs (每天晚上) is no moment. Knows no time zones and no feasts.
+//! or weekday without a year or week is the last one. What recurs (每天晚上) is no moment. Knows no time zones, and of feasts only those of the
+//! solar calendar (元旦, New Year's Eve).
 
 use chrono::{Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Weekday};
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,10 @@ struct Said {
     /// Said with am or pm, or by 24 hours.
     sure: bool,
     relative: bool,
+    /// The hour in Chinese figures.
+    spoken: bool,
+    /// 凌晨, which needs no day.
+    dawn: bool,
 }
 
 struct Reader<'a> {
@@ -186,7 +191,10 @@ impl Reader<'_> {
     }
 
     fn any<T: Copy>(&self, at: usize, words: &[(&str, T)]) -> Option<(usize, T)> {
-        words.iter().filter_map(|(word, value)| self.starts(at, word).map(|end| (end, *value))).max_by_key(|(end, _)| *end)
+        // Most words are another's by their first character.
+        let mut first = [0; 4];
+        let first = self.at(at).encode_utf8(&mut first).as_bytes();
+        words.iter().filter(|(word, _)| word.as_bytes().starts_with(first)).filter_map(|(word, value)| self.starts(at, word).map(|end| (end, *value))).max_by_key(|(end, _)| *end)
     }
 
     fn blank(&self, mut at: usize) -> usize {
@@ -202,12 +210,38 @@ impl Reader<'_> {
         let before = if at > 0 { self.chars[at - 1] } else { ' ' };
         match c {
             '0'..='9' => !before.is_ascii_alphanumeric() && !matches!(before, '.' | '-' | '/'),
-            'a'..='z' => !before.is_ascii_alphanumeric() && matches!(c, 'y' | 't' | 'l' | 'o' | 'a' | 'h' | 'n' | 'm' | 'j' | 'f' | 's' | 'd' | 'e' | 'w' | 'b' | 'i' | 'p'),
-            _ => matches!(
-                c,
-                '昨' | '今' | '前' | '大' | '明' | '后' | '上' | '本' | '这' | '当' | '周' | '星' | '礼' | '去' | '一' | '二' | '两' | '三' | '四' | '五' | '六' | '七' | '八' | '九' | '十' | '零' | '半' | '几' | '凌' | '早' | '清' | '中'
-                    | '下' | '傍' | '晚' | '夜' | '深' | '午' | '刚' | '数' | '近'
-            ),
+            'a'..='z' => !before.is_ascii_alphanumeric() && matches!(c, 'y' | 't' | 'l' | 'o' | 'a' | 'h' | 'n' | 'm' | 'j' | 'f' | 's' | 'd' | 'e' | 'w' | 'b' | 'i' | 'p' | 'c' | 'q'),
+            // Of the others most are common in other words, which the next character tells.
+            '昨' | '今' | '周' | '星' | '礼' | '一' | '二' | '两' | '三' | '四' | '五' | '六' | '七' | '八' | '九' | '十' | '零' | '几' | '数' | '早' | '晚' => true,
+            _ => {
+                let next = self.at(at + 1);
+                match c {
+                    '前' => matches!(next, '天' | '日' | '晚' | '儿' | '几' | '两' | '段' | '年'),
+                    '大' => matches!(next, '前' | '约' | '概'),
+                    '明' => matches!(next, '天' | '日' | '早' | '晚'),
+                    '上' => matches!(next, '周' | '上' | '个' | '星' | '礼' | '月' | '一' | '午'),
+                    '本' => matches!(next, '周' | '星' | '年' | '月'),
+                    '这' => matches!(next, '周' | '个' | '礼'),
+                    '当' => matches!(next, '天' | '月'),
+                    '后' => next == '天',
+                    '去' => next == '年',
+                    '半' => matches!(next, '小' | '个' | '夜'),
+                    '凌' | '清' => matches!(next, '晨' | '早'),
+                    '中' | '下' => next == '午',
+                    '午' => next == '后',
+                    '傍' => next == '晚',
+                    '夜' => matches!(next, '间' | '里'),
+                    '深' => next == '夜',
+                    '刚' => matches!(next, '才' | '刚'),
+                    '元' => next == '旦',
+                    '劳' => next == '动',
+                    '国' => next == '庆',
+                    '圣' => next == '诞',
+                    '平' => next == '安',
+                    '跨' => next == '年',
+                    _ => false,
+                }
+            }
         }
     }
 
@@ -363,6 +397,7 @@ impl Reader<'_> {
             && let Some((end, clock, part, sure)) = self.clock(at, said.day.is_some() || said.part.is_some())
         {
             said.clock = Some(clock);
+            said.spoken = !self.chars[at].is_ascii();
             said.part = part.or(said.part);
             said.sure = sure;
             return Some(end);
@@ -371,6 +406,7 @@ impl Reader<'_> {
             && let Some((end, part)) = self.part(at)
         {
             said.part = Some(part);
+            said.dawn = self.starts(at, "凌晨").is_some();
             return Some(end);
         }
         None
@@ -390,15 +426,19 @@ impl Reader<'_> {
         }
         let Some((hour, minute, second)) = said.clock else {
             let Some(part) = said.part else { return Some((day.and_time(NaiveTime::MIN), Grain::Day)) };
-            // 晚上 alone says which day only with the day.
+            // 晚上 alone says which day only with the day; 凌晨 is today's.
             let moment = day.and_hms_opt(part.begins(), 0, 0)?;
-            return (said.day.is_some()).then_some((moment, Grain::Part));
+            let known = said.day.is_some() || part == Part::Dawn && said.dawn;
+            return known.then_some((moment, Grain::Part));
         };
         let (hour, later) = match said.part {
             Some(part) if !said.sure => part.hour(hour),
             _ if hour == 24 => (0, 1),
             _ => (hour, 0),
         };
+        // 两点五十, said in the afternoon, is that of the afternoon.
+        let after_noon = said.spoken && !said.sure && said.part.is_none() && said.day.is_none() && (1..=6).contains(&hour);
+        let hour = if after_noon && self.reference.is_some_and(|reference| (hour + 12, minute.unwrap_or(0)) <= (reference.hour(), reference.minute())) { hour + 12 } else { hour };
         let time = NaiveTime::from_hms_opt(hour, minute.unwrap_or(0), second.unwrap_or(0))?;
         let mut moment = day.checked_add_signed(Duration::try_days(later)?)?.and_time(time);
         if said.day.is_none() && self.reference.is_some_and(|reference| moment > reference) {
@@ -506,7 +546,9 @@ impl Reader<'_> {
         if let Some((behind, ())) = self.any(end, &[("点钟", ()), ("点", ()), ("时", ())]) {
             // 8时 is an hour, 8时间 is not; 三点 may be three points of a list.
             let is_list = matches!(self.at(behind), '建' | '要' | '意' | '问' | '原' | '诉' | '请' | '间' | ':');
-            if is_list || (spoken && !joined && hour < 5 && self.at(end) == '点') {
+            // Minutes make it a time: 两点五十, 三点半.
+            let exact = matches!(self.at(behind), '半' | '钟') || self.number(behind).is_some_and(|(minutes, value)| (10..60).contains(&value) && (self.at(minutes) == '分' || minutes - behind >= 2));
+            if is_list || (spoken && !joined && hour < 5 && self.at(end) == '点' && !exact) {
                 return None;
             }
             end = behind;
@@ -548,6 +590,9 @@ impl Reader<'_> {
     }
 
     fn number_en(&self, at: usize) -> Option<(usize, u32)> {
+        if !self.at(at).is_ascii_lowercase() {
+            return None;
+        }
         let words = NUMBERS_EN.iter().enumerate().find_map(|(value, word)| self.starts(at, word).map(|end| (end, value as u32)));
         words.or_else(|| self.any(at, &[("a couple of", 2), ("a few", 3), ("several", 3), ("an", 1), ("a", 1)]))
     }
@@ -558,7 +603,7 @@ impl Reader<'_> {
         if let Some((end, ())) = self.any(at, &[("刚才", ()), ("刚刚", ()), ("just now", ()), ("right now", ()), ("a moment ago", ())]) {
             return Some((end, (reference, Grain::Hour)));
         }
-        if let Some((end, minutes)) = self.any(at, &[("半个多小时前", 30), ("半个小时前", 30), ("半小时前", 30), ("half an hour ago", 30), ("a half hour ago", 30)]) {
+        if let Some((end, minutes)) = self.any(at, &[("半个多小时前", 30), ("半个小时前", 30), ("半小时前", 30), ("half an hour ago", 30), ("a half hour ago", 30), ("一刻钟前", 15), ("一个半小时前", 90), ("两个半小时前", 150), ("quarter of an hour ago", 15), ("a quarter of an hour ago", 15), ("an hour and a half ago", 90)]) {
             return Some((end, (reference.checked_sub_signed(Duration::try_minutes(minutes)?)?, Grain::Minute)));
         }
         let from = self.any(at, &[("about ", ()), ("around ", ()), ("some ", ()), ("大约", ()), ("大概", ())]).map_or(at, |(end, ())| end);
@@ -616,7 +661,12 @@ impl Reader<'_> {
 
     #[allow(clippy::type_complexity)]
     fn day(&self, at: usize) -> Option<(usize, NaiveDate, Grain, Option<Part>)> {
-        self.calendar_zh(at).or_else(|| self.near_zh(at)).or_else(|| self.weekday(at)).or_else(|| self.iso(at)).or_else(|| self.near_en(at)).or_else(|| self.calendar_en(at))
+        // By the script, for all of them together are long to try.
+        match self.at(at) {
+            'a'..='z' => self.feast(at).or_else(|| self.weekday(at)).or_else(|| self.near_en(at)).or_else(|| self.calendar_en(at)),
+            '0'..='9' => self.calendar_zh(at).or_else(|| self.iso(at)).or_else(|| self.calendar_en(at)),
+            _ => self.feast(at).or_else(|| self.calendar_zh(at)).or_else(|| self.near_zh(at)).or_else(|| self.weekday(at)),
+        }
     }
 
     fn dated(&self, day: Day) -> Option<NaiveDate> {
@@ -674,6 +724,11 @@ impl Reader<'_> {
             };
             return Some((behind, self.dated(day)?, Grain::Month, None));
         }
+        if let Some(year) = year
+            && let Some((end, month)) = self.any(end, &[("春天", 3), ("春季", 3), ("夏天", 6), ("夏季", 6), ("秋天", 9), ("秋季", 9), ("冬天", 12), ("冬季", 12)])
+        {
+            return Some((end, NaiveDate::from_ymd_opt(year, month, 1)?, Grain::Month, None));
+        }
         if let Some(year) = year {
             // 2019年 alone, and 去年底.
             let (end, month) = self.any(end, &[("年底", 12), ("底", 12), ("初", 1), ("年初", 1)]).unwrap_or((end, 1));
@@ -688,15 +743,35 @@ impl Reader<'_> {
         Some((behind, first.with_day(day)?, Grain::Month, None))
     }
 
+    /// 元旦, 去年国庆, New Year's Eve: feasts of the solar calendar, the last one or that of the year said.
+    #[allow(clippy::type_complexity)]
+    fn feast(&self, at: usize) -> Option<(usize, NaiveDate, Grain, Option<Part>)> {
+        let (from, back) = self.any(at, &[("今年", 0), ("去年", 1), ("前年", 2), ("on ", -1), ("last ", -1), ("this ", -1)]).unwrap_or((at, -1));
+        let from = from + usize::from(self.at(from) == '的');
+        let (end, (month, day)) = self.any(
+            from,
+            &[
+                ("元旦", (1, 1)), ("元旦节", (1, 1)), ("元旦当天", (1, 1)), ("元旦那天", (1, 1)), ("劳动节", (5, 1)), ("五一节", (5, 1)), ("国庆", (10, 1)), ("国庆节", (10, 1)), ("圣诞", (12, 25)), ("圣诞节", (12, 25)), ("平安夜", (12, 24)), ("跨年夜", (12, 31)),
+                ("new year's day", (1, 1)), ("new years day", (1, 1)), ("new year's eve", (12, 31)), ("new years eve", (12, 31)), ("christmas", (12, 25)), ("christmas day", (12, 25)), ("christmas eve", (12, 24)), ("halloween", (10, 31)), ("boxing day", (12, 26)),
+            ],
+        )?;
+        // 国庆路, 元旦村: a name.
+        if matches!(self.at(end), '路' | '街' | '巷' | '村' | '镇' | '乡' | '社' | '小' | '广' | '大' | '桥' | '酒' | '饭' | '店' | '超' | '新' | '花' | '公' | '学' | '园') {
+            return None;
+        }
+        let date = if back >= 0 { NaiveDate::from_ymd_opt(self.today()?.year() - back, month, day)? } else { self.dated(Day::MonthDay(month, day))? };
+        Some((end, date, Grain::Day, None))
+    }
+
     /// 今天, 昨晚, 前天.
     #[allow(clippy::type_complexity)]
     fn near_zh(&self, at: usize) -> Option<(usize, NaiveDate, Grain, Option<Part>)> {
         let (end, (back, part)) = self.any(
             at,
             &[
-                ("今天", (0, None)), ("今日", (0, None)), ("今早", (0, Some(Part::Morning))), ("今晨", (0, Some(Part::Dawn))), ("今晚", (0, Some(Part::Night))), ("今夜", (0, Some(Part::Night))), ("今", (0, None)),
-                ("昨天", (1, None)), ("昨日", (1, None)), ("昨晚", (1, Some(Part::Night))), ("昨夜", (1, Some(Part::Night))), ("昨晚上", (1, Some(Part::Night))), ("昨早", (1, Some(Part::Morning))), ("昨", (1, None)),
-                ("前天", (2, None)), ("前日", (2, None)), ("前晚", (2, Some(Part::Night))), ("前天晚上", (2, Some(Part::Night))), ("大前天", (3, None)),
+                ("今天", (0, None)), ("今儿", (0, None)), ("今儿个", (0, None)), ("今日", (0, None)), ("今早", (0, Some(Part::Morning))), ("今晨", (0, Some(Part::Dawn))), ("今晚", (0, Some(Part::Night))), ("今夜", (0, Some(Part::Night))), ("今", (0, None)),
+                ("昨天", (1, None)), ("昨儿", (1, None)), ("昨儿个", (1, None)), ("昨日", (1, None)), ("昨儿晚上", (1, Some(Part::Night))), ("昨个", (1, None)), ("昨晚", (1, Some(Part::Night))), ("昨夜", (1, Some(Part::Night))), ("昨晚上", (1, Some(Part::Night))), ("昨早", (1, Some(Part::Morning))), ("昨", (1, None)),
+                ("前天", (2, None)), ("前儿", (2, None)), ("前日", (2, None)), ("前天夜里", (2, Some(Part::Night))), ("前晚", (2, Some(Part::Night))), ("前天晚上", (2, Some(Part::Night))), ("大前天", (3, None)),
                 ("明天", (-1, None)), ("明日", (-1, None)), ("明早", (-1, Some(Part::Morning))), ("明晚", (-1, Some(Part::Night))), ("后天", (-2, None)), ("前几天", (3, None)), ("前两天", (2, None)), ("前段时间", (14, None)), ("当天", (0, None)),
             ],
         )?;
@@ -713,8 +788,8 @@ impl Reader<'_> {
     fn weekday(&self, at: usize) -> Option<(usize, NaiveDate, Grain, Option<Part>)> {
         let today = self.today()?;
         let monday = today.checked_sub_signed(Duration::try_days(i64::from(today.weekday().num_days_from_monday()))?)?;
-        const WEEKS: [(&str, i64); 13] = [
-            ("上上周", 2), ("上上星期", 2), ("上上个星期", 2), ("上周", 1), ("上个星期", 1), ("上星期", 1), ("上个礼拜", 1), ("上礼拜", 1), ("本周", 0), ("这周", 0), ("这个星期", 0), ("本星期", 0), ("上一周", 1),
+        const WEEKS: [(&str, i64); 16] = [
+            ("上上周", 2), ("上上星期", 2), ("上上个星期", 2), ("上周", 1), ("上个星期", 1), ("上星期", 1), ("上个礼拜", 1), ("上礼拜", 1), ("本周", 0), ("这周", 0), ("这个星期", 0), ("本星期", 0), ("上一周", 1), ("上个周", 1), ("这个周", 0), ("这礼拜", 0),
         ];
         let zh = self.any(at, &WEEKS).map(|(end, back)| (end, Some(back))).or_else(|| self.any(at, &[("周", ()), ("星期", ()), ("礼拜", ())]).map(|(end, ())| (end, None)));
         if let Some((behind, back)) = zh {
@@ -732,6 +807,8 @@ impl Reader<'_> {
                 (Some(back), Some(day)) => Some((behind + 1, monday.checked_add_signed(Duration::try_days(day - 7 * back)?)?, Grain::Day, None)),
                 (Some(back), None) => Some((behind, monday.checked_sub_signed(Duration::try_days(7 * back)?)?, Grain::Week, None)),
                 // 周一至周五 are all weeks.
+                // 周末 alone is any.
+                (None, Some(_)) if self.at(behind) == '末' => None,
                 (None, Some(day)) if !matches!(self.at(behind + 1), '至' | '到' | '-' | '~' | '年' | '边') => {
                     let mut date = monday.checked_add_signed(Duration::try_days(day)?)?;
                     if date > today {
@@ -741,6 +818,9 @@ impl Reader<'_> {
                 }
                 (None, _) => None,
             };
+        }
+        if !self.at(at).is_ascii_lowercase() {
+            return None;
         }
         let (from, strict) = self.any(at, &[("last ", true), ("on ", false), ("this ", false), ("this past ", true), ("past ", true)]).unwrap_or((at, false));
         let (end, day) = WEEKDAYS_EN.iter().enumerate().find_map(|(day, name)| self.starts(from, name).map(|end| (end, day as i64)))?;
@@ -827,7 +907,20 @@ impl Reader<'_> {
             }
             (!self.at(end).is_ascii_alphanumeric() && (1..=31).contains(&day)).then_some((end, day))
         };
+        let start = at;
         let at = self.any(at, &[("on ", ()), ("since ", ())]).map_or(at, |(end, ())| end);
+        // August 2019, in October: the month alone.
+        if let Some((from, ())) = self.any(start, &[("in ", ()), ("since ", ()), ("last ", ()), ("back in ", ()), ("during ", ()), ("of ", ())]).or(Some((start, ())))
+            && let Some((end, month)) = month_at(from)
+            && day_at(self.blank(end)).is_none_or(|_| self.year(self.blank(end)).is_some())
+        {
+            let whole = self.at(end - 1) != '.' && end - from > 3;
+            return match self.year(self.blank(end)) {
+                Some((behind, year)) => Some((behind, NaiveDate::from_ymd_opt(year, month, 1)?, Grain::Month, None)),
+                None if from > start && (whole || month == 5) => Some((end, self.dated(Day::MonthDay(month, 1))?, Grain::Month, None)),
+                None => None,
+            };
+        }
         let (end, month, day) = if let Some((end, month)) = month_at(at) {
             let (end, day) = day_at(self.blank(end))?;
             (end, month, day)
@@ -932,6 +1025,13 @@ mod tests {
         check("今早六点", "2019-08-28 06:00", Grain::Hour);
         check("中午12点", "2019-08-27 12:00", Grain::Hour);
         check("昨天(周二)下午两点二十", "2019-08-27 14:20", Grain::Minute);
+        check("三点五十停的电", "2019-08-28 03:50", Grain::Minute);
+        check("一刻钟前", "2019-08-28 10:15", Grain::Minute);
+        check("昨儿有人砸车", "2019-08-27 00:00", Grain::Day);
+        check("凌晨水管爆了", "2019-08-28 00:00", Grain::Part);
+        check("元旦晚上停电", "2019-01-01 20:00", Grain::Part);
+        check("去年国庆", "2018-10-01 00:00", Grain::Day);
+        check("去年夏天开始", "2018-06-01 00:00", Grain::Month);
     }
 
     #[test]
@@ -949,6 +1049,9 @@ mod tests {
         check("Monday at noon", "2019-08-26 12:00", Grain::Hour);
         check("8/23/2019 7:15 PM", "2019-08-23 19:15", Grain::Minute);
         check("2019-08-23T11:05:00", "2019-08-23 11:05", Grain::Second);
+        check("broken since June 2018", "2018-06-01 00:00", Grain::Month);
+        check("it went out in March", "2019-03-01 00:00", Grain::Month);
+        check("on New Year's Eve the lights failed", "2018-12-31 00:00", Grain::Day);
     }
 
     #[test]
@@ -960,7 +1063,7 @@ mod tests {
 
     #[test]
     fn what_is_no_moment() {
-        for text in ["每天晚上10点", "8号楼3单元", "三点建议", "共12个月", "2019", "路灯3天不亮", "every night at 11 pm", "地铁2号线", "", "138.5.5.5", "may I ask", "the second time"] {
+        for text in ["每天晚上10点", "8号楼3单元", "三点建议", "共12个月", "2019", "周末开放", "国庆路", "三点建议十条", "it may rain", "march on", "路灯3天不亮", "every night at 11 pm", "地铁2号线", "", "138.5.5.5", "may I ask", "the second time"] {
             let mut moments = Vec::new();
             find(&Normal::of(text), Some(at("2019-08-28 10:30")), &mut moments);
             assert!(moments.is_empty(), "{text}: {moments:?}");

@@ -58,8 +58,8 @@ pub(crate) struct Places {
     names: Lexicon<u32>,
     /// Id, latitude, longitude in microdegrees, and the places around it.
     nodes: Vec<Node>,
-    /// Chinese endings, longest first.
-    zh: Vec<(Vec<char>, Ending)>,
+    /// Chinese endings by their last character, longest first.
+    zh: BTreeMap<char, Vec<(Vec<char>, Ending)>>,
     en: BTreeMap<String, Ending>,
     no_zh: Vec<String>,
     no_en: Vec<String>,
@@ -159,8 +159,14 @@ impl Places {
         }
         zh.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
         zh.dedup();
+        let mut endings: BTreeMap<char, Vec<(Vec<char>, Ending)>> = BTreeMap::new();
+        for (word, ending) in zh {
+            if let Some(last) = word.last() {
+                endings.entry(*last).or_default().push((word, ending));
+            }
+        }
         let (no_zh, no_en) = quality.no_places.iter().cloned().partition(|word| word.chars().next().is_some_and(is_han));
-        Self { names: names.build(), nodes, zh, en, no_zh, no_en }
+        Self { names: names.build(), nodes, zh: endings, en, no_zh, no_en }
     }
 
     /// The places of a text: the one that it is most likely about, and all, from left to right.
@@ -231,13 +237,40 @@ impl Places {
         }
     }
 
+    /// The ending of a name that these characters end with.
+    fn ending(&self, chars: &[char]) -> Option<&(Vec<char>, Ending)> {
+        let last = chars.last().filter(|c| is_han(**c))?;
+        self.zh.get(last)?.iter().find(|(suffix, _)| chars.ends_with(suffix))
+    }
+
     fn chinese(&self, normal: &Normal, candidates: &mut Vec<Candidate>) {
-        let end = normal.chars.len().min(SLOW_CHARS_MAX);
-        let text = normal.slice(0, end);
-        if !normal.chars[..end].iter().any(|c| is_han(*c)) {
-            return;
+        let chars = &normal.chars[..normal.chars.len().min(SLOW_CHARS_MAX)];
+        // No word and no name goes beyond these signs, so only the stretches between them that hold an ending are cut.
+        let is_han_at = |at: usize| chars.get(at).is_some_and(|c| is_han(*c));
+        let parts = |at: usize| match chars[at] {
+            ',' | '!' | '?' | ';' | ':' | ' ' | '"' | '(' | ')' => true,
+            '.' => at > 0 && is_han_at(at - 1) && (is_han_at(at + 1) || at + 1 == chars.len()),
+            _ => false,
+        };
+        let (mut start, mut holds) = (0, false);
+        for at in 0..=chars.len() {
+            if at == chars.len() || parts(at) {
+                if holds {
+                    self.stretch(normal, start, at, candidates);
+                }
+                (start, holds) = (at + 1, false);
+            } else if !holds {
+                holds = self.ending(&chars[start..=at]).is_some_and(|(suffix, ending)| *ending != Ending::Number || is_numbered(&chars[start..at + 1 - suffix.len()]));
+            }
         }
-        let tokens = dictionary().tag(text, false);
+    }
+
+    /// The names of one stretch.
+    fn stretch(&self, normal: &Normal, from: usize, to: usize, candidates: &mut Vec<Candidate>) {
+        let mut tokens = dictionary().tag(normal.slice(from, to), false);
+        for token in &mut tokens {
+            (token.start, token.end) = (token.start + from, token.end + from);
+        }
         for (at, token) in tokens.iter().enumerate() {
             // 88号路灯 is cut into 88, 号路 and 灯: a road does not go on with a lamp.
             let is_lamp = normal.chars[token.end - 1] == '路' && normal.chars.get(token.end).is_some_and(|next| "灯面边况".contains(*next));
@@ -245,10 +278,10 @@ impl Places {
             if token_end == token.start || !is_han(normal.chars[token_end - 1]) {
                 continue;
             }
-            let Some((suffix, ending)) = self.zh.iter().find(|(suffix, _)| normal.chars[..token_end].ends_with(suffix)) else { continue };
+            let Some((suffix, ending)) = self.ending(&normal.chars[..token_end]) else { continue };
             let ending = *ending;
             let suffix_at = token_end - suffix.len();
-            if ending == Ending::Number && !normal.chars[..suffix_at].last().is_some_and(|c| c.is_ascii_alphanumeric() || "一二三四五六七八九十".contains(*c)) {
+            if ending == Ending::Number && !is_numbered(&normal.chars[..suffix_at]) {
                 continue;
             }
             let mut begin = at;
@@ -307,6 +340,10 @@ impl Places {
         let end = normal.chars.len().min(SLOW_CHARS_MAX);
         let words = latin_words(&normal.chars[..end]);
         if words.len() < 2 {
+            return;
+        }
+        // Where no word ends a name, there is nothing to look up.
+        if !words[1..].iter().any(|word| self.en.contains_key(normal.slice(word.0, word.1))) {
             return;
         }
         let originals: Vec<char> = original.chars().take(normal.original_chars).collect();
@@ -374,6 +411,11 @@ const ALTERNATIVES_MAX: usize = 8;
 const NO_NAMES: [&str; 34] = [
     "小区", "社区", "地区", "城市", "本市", "全市", "我市", "超市", "市", "区", "县", "村", "学校", "医院", "公园", "广场", "街道", "农村", "校园", "法院", "中心", "城", "府", "政府", "座", "一路", "组", "公路", "道路", "马路", "信号", "账号", "编号", "型号",
 ];
+
+/// Whether a number stands at the end, so that what follows counts houses: 88号, but not 信号.
+fn is_numbered(before: &[char]) -> bool {
+    before.last().is_some_and(|c| c.is_ascii_alphanumeric() || "一二三四五六七八九十".contains(*c))
+}
 
 /// Words of Latin letters and digits.
 fn latin_words(chars: &[char]) -> Vec<(usize, usize)> {

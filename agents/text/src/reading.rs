@@ -85,10 +85,12 @@ pub struct Reading {
 enum Tag {
     /// A word of a category: its place in the list.
     Category(u16),
+    /// A longer word that only sounds like one of danger: 消防栓, a fire station.
+    Calm,
+    /// Fire, gas, and people who need a doctor now: feared is as urgent as seen. Before `Risk`, which has some of its words.
+    Rescue,
     /// A word of danger to life.
     Risk,
-    /// Fire, and people who need a doctor now: nothing lowers these.
-    Rescue,
     /// What is urgent though nobody is in danger yet.
     Urgent,
     /// What soon becomes dangerous.
@@ -100,14 +102,22 @@ enum Tag {
     Name,
 }
 
-/// Fire, and people who need a doctor now.
-const RESCUE: &str = "着火|起火|失火|着了火|起大火|大火|浓烟|爆炸|昏迷|晕倒|昏倒|不省人事|没有呼吸|没呼吸|心脏骤停|心梗|大出血|流血不止|触电|溺水|落水|掉进河|掉进水|中毒|坠楼|跳楼|轻生|自杀|抽搐|窒息|休克|救护车|救命|on fire|caught fire|in flames|flames|explosion|exploded|unconscious|not breathing|cannot breathe|can't breathe|heart attack|heavy bleeding|bleeding|electrocuted|drowning|drowned|seizure|overdose|choking|ambulance|passed out|collapsed and|suicide|heavy smoke|thick smoke|smoke coming";
+/// Words that hold one of danger and mean none.
+const CALM: &str = "火锅|消防栓|救命恩人|救命稻草|救命钱|死亡证明|困扰|跳楼价|自杀式|着火点|防爆炸|爆炸性|路面塌了|路塌了|地面塌了|塌了一个坑|塌了个坑|没卡在|卡在哪|卡在审批|油烟|炸鸡|炸串|炸油条|炸酱|fire station|fire stations|fire exit|fire exits|fire hydrant|fire hydrants|fire truck|fire trucks|fire engine|fire department|fire extinguisher|fire extinguishers|fire alarm test|fire drill|fire escape|fire lane|fire safety|fire code|fire sale|fire insurance|fire inspection|fire damage|fire fighter|fire fighters|fire pit|fire ban|a fire station|a fire exit|a fire hydrant|a fire truck|a fire extinguisher|a fire drill|a fire lane|a fire pit|the fire station|the fire exit|the fire hydrant|the fire department|the fire truck|the fire lane|the fire escape|its fire exit|open fire pit|photo shooting|shooting range|dying to|dead tired|to die for";
+/// Fire, gas, and people who need a doctor now.
+const RESCUE: &str = "着火|起火|失火|着了火|起大火|大火|火灾|浓烟|黑烟|冒烟|冒着烟|火苗|火光|火势|烧起来|烧着了|着起来|爆炸|爆燃|炸了|炸开|噼里啪啦炸|一声巨响|爆炸声|煤气泄漏|燃气泄漏|天然气泄漏|煤气漏|燃气漏|煤气管被|燃气管被|天然气管被|漏煤气|漏燃气|煤气味|燃气味|煤气中毒|毒气|黄烟|氯气|氨气|昏迷|晕倒|昏倒|昏过去|晕过去|不省人事|没有呼吸|没呼吸|没气了|没反应|没有反应|没意识|失去意识|没了意识|叫不醒|叫不应|倒地不起|倒地上|倒在地上|躺着不动|一动不动|喘不上气|喘不过气|透不过气|上不来气|呼吸困难|嘴唇发紫|脸都青|脸发青|脸发紫|脸色发紫|呛着|呛到|噎住|噎着|卡了喉咙|心脏骤停|心梗|心肌梗死|心绞痛|胸口疼|胸口痛|胸痛|中风|脑溢血|脑出血|抽搐|抽筋|抽过去|口吐白沫|窒息|休克|大出血|流血不止|好多血|满身是血|满脸是血|吐血|触电|被电倒|被电到|被电晕|电死|溺水|落水|掉进河|掉进水|掉水里|掉河里|掉到河|掉到水|掉湖里|滑进河|跳河|跳江|扑腾|中毒|又吐又拉|上吐下泻|坠楼|跳楼|要跳|跳下去|轻生|自杀|寻死|不想活|不活了|活不下去|割腕|烧炭|喝农药|喝了农药|吞药|药已经吃|吃了一瓶|安眠药|羊水破|要生了|难产|孩子要出来|早产|救护车|救命|喊救|呼救|on fire|caught fire|catching fire|fire on|fire at|fire in|a fire|fire!|house fire|kitchen fire|the fire|fire broke|in flames|flames|burning down|is burning|explosion|exploded|explode|blew up|blown out|gas leak|leaking gas|smell gas|smells gas|smell of gas|gas smell|smelling gas|carbon monoxide|unconscious|unresponsive|not responding|isn't responding|not breathing|isn't breathing|is not breathing|stopped breathing|cannot breathe|can't breathe|trouble breathing|not moving|isn't moving|barely awake|won't wake|can't wake|heart attack|chest pain|stroke|heavy bleeding|bleeding|bleeding badly|covered in blood|blood on|electrocuted|drowning|drowned|seizure|convulsing|twitching|overdose|overdosed|bottle of pills|swallowed|poisoned|choking|turning blue|ambulance|passed out|fainted|collapsed and|suicide|suicidal|kill myself|kill himself|kill herself|to jump|jump off|through the ice|in labor|water broke|giving birth|heavy smoke|thick smoke|smoke coming|smoke pouring|full of smoke|smoke everywhere|black smoke";
 /// People in danger, beyond the words of the graph.
-const RISK: &str = "被困|困在|受伤|伤人|被砸|砸到人|埋在|塌了|倒塌|坍塌|垮塌|踩踏|漏气|燃气味|煤气味|掉下去|掉进|摔伤|被电|漏电|持刀|砍人|生命危险|有人死|死亡|injured|hurt|trapped|stranded|stuck inside|gas leak|smell gas|smells gas|smell of gas|collapsed|collapsing|stampede|live wire|downed power line|power line down|hit by a car|stabbed|shooting|knife|fell into|died|killed";
+const RISK: &str = "被困|困在|出不来|逃不出|爬不出|跑不出|受困|受伤|伤人|被砸|砸到人|砸伤|砸扁|砸中|埋在|埋了|被埋|压住|压在|压着|卡在里|卡在里面|卡在车|卡住了,里|塌了|倒塌|坍塌|垮塌|脚手架塌|踩踏|漏气|掉下去|掉进|摔伤|摔断|骨折|断了腿|被电|漏电|高压线断|侧翻|翻车|撞死|撞飞|撞伤|流血|持刀|拿刀|拿着刀|菜刀|砍人|乱砍|砍伤|捅人|捅伤|捅了|持枪|枪声|开枪|打老婆|打孩子|家暴|往死里打|绑架|拐走|被拐|抢孩子|咬人|咬伤|被蛇|毒蛇|疯狗|生命危险|有人死|死亡|死了人|死人了|出人命|快不行|断气|失踪|失联|没回来|一夜未归|彻夜未归|迷路|洪水|山洪|泥石流|滑坡|水还在涨|水在涨|在房顶|在屋顶|吊着|悬空|掉了两层|急坠|坠落|injured|hurt|trapped|stranded|pinned|crushed|buried under|is buried|are buried|people buried|buried alive|stuck inside|stuck in the elevator|collapsed|collapsing|under it|stampede|live wire|wire on the ground|downed power line|power line down|hit by a car|hit by a bus|crashed head on|head-on|rolled over|stabbed|stabbing|shooting|gunshot|gunshots|gunman|has a gun|a knife|knife|machete|breaking into|broke into my|intruder|hiding in|kidnapped|kidnap|abducted|he'll kill|kill me|kill her|kill him|kill us|threatening to|beating his|beating her|attacked|attacking|bitten|fell into|fell through|fell off|can't reach him|can't reach her|missing child|missing person|hasn't come home|never came home|up to our|up to my|water is rising|rising fast|sinking|died|dying|killed";
 /// What a unit should see to today.
-const URGENT: &str = "紧急|十万火急|危急|马上|立即|立刻|尽快派人|快来|随时会|随时可能|很危险|非常危险|十分危险|安全隐患|危险|停水|停电|断电|断水|爆管|没水|没电|积水|塌陷|井盖缺失|井盖丢失|井盖没了|没有井盖|裸露电线|电线掉|电线脱落|电线垂|漏水严重|无法出门|无法通行|堵死|老人无法|孩子发烧|断药|urgent|urgently|emergency|immediately|right away|asap|dangerous|very dangerous|unsafe|no water|no power|power outage|no heat|flooded|flooding|sinkhole|missing manhole|manhole cover missing|exposed wire|exposed wires|blocked road|road blocked|impassable|tree down|fallen tree|burst";
-/// What is dangerous once it comes.
-const PRESSING: &str = "倾斜|开裂|裂缝|松动|掉落|脱落|摇晃|坠落|绊倒|摔倒|老化|leaning|cracked|cracks|loose|falling|tripping";
+const URGENT: &str = "紧急|十万火急|危急|马上|立即|立刻|尽快派人|快来|随时会|随时可能|很危险|非常危险|十分危险|太危险|安全隐患|危险|停水|停电|断电|断水|爆管|管爆|没水|没电|急用|积水|塌陷|路面塌了|路塌了|地面塌了|裂了条|大口子|井盖缺失|井盖丢失|井盖没了|没有井盖|井盖不见|缺井盖|没井盖|裸露电线|电线裸露|电线掉|电线脱落|电线垂|快垂到|垂到地|电线杆歪|电杆歪|电杆倒|红绿灯全灭|信号灯全灭|红绿灯不亮|差点砸|差点撞|差点摔|差点被|差点掉|往下扔|高空抛物|漏水严重|无法出门|无法通行|出不了门|下不去楼|堵死|老人无法|孩子发烧|高烧|发高烧|断药|透析|氧气|冻得|两个月大|新生儿|刚出生|揭不开锅|汽油|摔了一跤|urgent|urgently|emergency|immediately|right away|asap|dangerous|very dangerous|unsafe|hazard|no water|no power|power outage|no heat|newborn|flooded|flooding|pouring into|water main|sinkhole|missing manhole|manhole cover missing|no cover|without a cover|uncovered|open manhole|exposed wire|exposed wires|hanging low|hanging over|sparking|signals are dead|lights are dead|signal is dead|signals are out|almost got hit|nearly hit|almost hit|close call|fire exit shut|blocked fire exit|fire exit|blocked road|road blocked|impassable|tree down|fallen tree|burst|oxygen|dialysis";
+/// What is dangerous once it comes, or presses.
+const PRESSING: &str = "倾斜|开裂|裂缝|松动|掉落|脱落|摇晃|坠落|绊倒|摔倒|老化|挺急|很急|在线等|着急|leaning|cracked|cracks|loose|falling|tripping|tomorrow morning|deadline tomorrow";
+/// What says that a danger which is told of is over: thanks for it, and it stays no danger.
+const OVER: [&str; 26] = [
+    "好了", "抢救过来", "救过来", "救了回来", "救回", "救出来", "脱险", "脱离危险", "平安", "上次", "当时", "那次", "那天", "多亏", "事后", "没有人受伤", "saved", "rescued", "is safe", "safe now", "is fine", "fine now", "home and", "recovered", "nobody was hurt", "no one was hurt",
+];
+/// What says that it goes on.
+const NOW: [&str; 10] = ["现在还", "正在", "还在", "快来", "快点", "救命", "right now", "is still", "hurry", "please send"];
 const UNITS: &str = "人|户|位|名|个|辆|条|处|盏|棵|栋|次|元|万元|块钱|米|公里|厘米|平方米|平米|吨|斤|公斤|分贝|度|天|小时|年|台|家|件|套|people|persons|cars|houses|households|families|meters|metres|feet|inches|miles|times|days|hours|weeks|months|dollars|lights|trees|residents|children|units|yuan|degrees|vehicles";
 const NAMES: &str = "我叫|我是|本人|姓名:|姓名|联系人:|联系人|投诉人:|举报人:|来电人:|my name is|name:|i am|this is|contact:";
 
@@ -126,6 +136,8 @@ struct Scratch {
     normal: Normal,
     hits: Vec<Hit<Tag>>,
     intents: Vec<(usize, usize, intent::Weight)>,
+    dangers: Vec<(usize, usize, u8)>,
+    risks: Vec<(usize, usize, SpanKind)>,
     moments: Vec<Moment>,
     marks: Vec<Mark>,
 }
@@ -144,8 +156,9 @@ impl Reader {
         for word in graph.city().map(|city| city.risk_words.as_slice()).unwrap_or_default() {
             words.beginning(word, Tag::Risk);
         }
-        words.whole(RISK, Tag::Risk);
+        words.whole(CALM, Tag::Calm);
         words.whole(RESCUE, Tag::Rescue);
+        words.whole(RISK, Tag::Risk);
         words.whole(URGENT, Tag::Urgent);
         words.whole(PRESSING, Tag::Pressing);
         words.whole(UNITS, Tag::Unit);
@@ -158,7 +171,7 @@ impl Reader {
     /// only moments with their year are told. Behind [`READ_CHARS_MAX`] characters only personal data are looked for.
     pub fn read(&self, text: &str, reference: Option<NaiveDateTime>) -> Reading {
         let mut scratch = Scratch::default();
-        let Scratch { normal, hits, intents, moments, marks } = &mut scratch;
+        let Scratch { normal, hits, intents, dangers, risks, moments, marks } = &mut scratch;
         normal.read(text, READ_CHARS_MAX);
         let normal = &*normal;
         self.words.find(normal, hits);
@@ -176,44 +189,61 @@ impl Reader {
             span(start, end, SpanKind::What);
         }
         intents.extend(hits.iter().filter_map(|hit| if let Tag::Intent(weight) = hit.tag { Some((hit.start, hit.end, weight)) } else { None }));
-        let mut wanted = intent::weigh(normal, intents);
 
         // How urgent, and by which words.
         let (mut risk_to_life, mut words_urgency) = (false, 4u8);
+        let mut named = false;
         let mut reached = 0;
         for hit in hits.iter() {
             let level = match hit.tag {
-                Tag::Risk | Tag::Rescue | Tag::Urgent | Tag::Pressing if hit.start < reached => continue,
+                Tag::Calm | Tag::Risk | Tag::Rescue | Tag::Urgent | Tag::Pressing if hit.start < reached => continue,
+                Tag::Calm => {
+                    reached = hit.end;
+                    continue;
+                }
                 Tag::Rescue => match mood(normal, hit.start, hit.end) {
-                    Mood::Denied if !self.is_certain(normal, hit) => 3,
-                    Mood::Feared if !self.is_certain(normal, hit) => 2,
-                    Mood::Real | Mood::Denied | Mood::Feared => 1,
+                    Mood::Real | Mood::Feared => 1,
+                    Mood::Supposed => 2,
+                    Mood::Denied => 3,
                 },
                 Tag::Risk => match mood(normal, hit.start, hit.end) {
                     Mood::Real => 1,
-                    Mood::Feared => 2,
+                    Mood::Feared | Mood::Supposed => 2,
                     Mood::Denied => continue,
                 },
                 Tag::Urgent => match mood(normal, hit.start, hit.end) {
                     Mood::Denied => continue,
-                    Mood::Real | Mood::Feared => 2,
+                    Mood::Real | Mood::Feared | Mood::Supposed => 2,
                 },
                 Tag::Pressing => 3,
                 Tag::Category(_) | Tag::Intent(_) | Tag::Unit | Tag::Name => continue,
             };
             reached = hit.end;
             words_urgency = words_urgency.min(level);
+            named |= matches!(hit.tag, Tag::Rescue | Tag::Risk);
             if level == 1 {
                 risk_to_life = true;
-                span(hit.start, hit.end, SpanKind::Risk);
+                dangers.push((hit.start, hit.end, if matches!(hit.tag, Tag::Rescue) { 38 } else { 30 }));
+                risks.push((hit.start, hit.end, SpanKind::Risk));
             } else {
-                span(hit.start, hit.end, SpanKind::Urgency);
+                risks.push((hit.start, hit.end, SpanKind::Urgency));
             }
         }
-        if risk_to_life && !matches!(wanted.intent, Intent::Praise | Intent::Report) && wanted.confidence_permille < 500 {
-            wanted.intent = Intent::Emergency;
+        // Who thanks tells of a danger that is over, unless the words say that it goes on.
+        let says = |words: &[&str]| words.iter().any(|word| normal.text.contains(word));
+        let thanked = risk_to_life && intents.iter().any(|(_, _, (intent, _))| matches!(intent, Intent::Praise)) && !says(&NOW);
+        let over = thanked && says(&OVER);
+        if over {
+            dangers.iter_mut().for_each(|(_, _, weight)| *weight /= 4);
         }
-        let urgency = self.urgency(&rules, wanted.intent, words_urgency);
+        let wanted = intent::weigh(normal, intents, dangers);
+        if thanked && matches!(wanted.intent, Intent::Praise) {
+            (risk_to_life, words_urgency) = (false, if over { 4 } else { 3 });
+        }
+        for (start, end, kind) in risks.iter().copied() {
+            span(start, end, if risk_to_life { kind } else { SpanKind::Urgency });
+        }
+        let urgency = self.urgency(&rules, wanted.intent, words_urgency, named);
 
         let (place, places) = self.places.find(text, normal);
         for (start, end) in places.iter().copied() {
@@ -239,11 +269,6 @@ impl Reader {
         let (title, summary) = brief::title_and_summary(&chars, zh, marks, place.as_ref().map(|place| (place.start, place.end)));
         let injection = weight_permille(&signs) >= ATTEMPT_PERMILLE;
         Reading { language, rules, rivals, wanted, urgency, risk_to_life, place, moment, title, summary, spans, injection, signs, pii }
-    }
-
-    /// Words of fire and rescue that say what is, not what might be talked of.
-    fn is_certain(&self, normal: &Normal, hit: &Hit<Tag>) -> bool {
-        !matches!(normal.slice(hit.start, hit.end), "爆炸" | "中毒" | "触电" | "溺水" | "自杀" | "explosion" | "ambulance" | "救护车" | "suicide" | "大火")
     }
 
     /// The category by the graph's words, as [`Graph::sort_text`] has it, but that a Latin word begins with its word.
@@ -276,17 +301,15 @@ impl Reader {
         (Sorted { category: self.categories[category as usize].0.clone(), confidence_permille, word: Some(word.to_owned()) }, rivals, what)
     }
 
-    fn urgency(&self, rules: &Sorted, intent: Intent, words: u8) -> u8 {
-        let of_category = rules.word.as_ref().and_then(|_| self.categories.iter().find(|(id, _)| *id == rules.category)).map(|(_, urgency)| *urgency);
-        let of_intent = match intent {
-            Intent::Emergency => 1,
-            Intent::Help | Intent::Complaint | Intent::Report => 3,
-            Intent::Inquiry | Intent::Suggestion | Intent::Praise => 4,
-        };
+    /// How urgent, by the graph's category, by what is wanted, and by the words; `named`: some of them name a danger to people.
+    fn urgency(&self, rules: &Sorted, intent: Intent, words: u8, named: bool) -> u8 {
+        let of_category = rules.word.as_ref().and_then(|_| self.categories.iter().find(|(id, _)| *id == rules.category)).map_or(4, |(_, urgency)| *urgency);
         match intent {
-            Intent::Inquiry | Intent::Suggestion | Intent::Praise if words > 1 => words.max(3),
             Intent::Emergency => words.min(2),
-            _ => words.min(of_category.unwrap_or(of_intent)).clamp(1, 4),
+            Intent::Help | Intent::Complaint | Intent::Report => words.min(of_category).clamp(1, 3),
+            Intent::Inquiry if words > 1 => words.max(3),
+            Intent::Suggestion | Intent::Praise if words > 1 => if named { words.max(3) } else { 4 },
+            Intent::Inquiry | Intent::Suggestion | Intent::Praise => words,
         }
     }
 
@@ -389,6 +412,59 @@ mod tests {
         ] {
             let reading = read(text);
             assert_eq!((reading.urgency, reading.risk_to_life), (urgency, risk), "{text} {:?}", reading.wanted);
+        }
+    }
+
+    #[test]
+    fn a_feared_danger_is_as_urgent_as_one_seen() {
+        for (text, urgency, risk) in [
+            // Fire, gas, people who need a doctor: feared is at once.
+            ("楼道里一股煤气味，怕爆炸", 1, true),
+            ("担心电池会爆炸，一直在发烫", 1, true),
+            ("变压器嗡嗡响，会不会爆炸啊", 1, true),
+            ("千万别着火了，快来看看", 1, true),
+            ("变压器不会爆炸吧？", 1, true),
+            ("I am afraid the tank might explode", 1, true),
+            ("The transformer could catch fire, there is thick smoke", 1, true),
+            // Denied right before the word: seen to, but nobody is in danger.
+            ("没有爆炸，就是声音大", 3, false),
+            ("没有发生火灾，误报", 3, false),
+            ("There was no explosion, just a loud noise", 3, false),
+            // Denied of one thing, true of another.
+            ("没有爆炸，但是三楼着火了", 1, true),
+            // Only named.
+            ("如果着火了怎么逃生，想请教一下", 3, false),
+            ("楼道堆满纸箱，存在火灾隐患", 2, false),
+            ("请检查一下门口的消防栓", 3, false),
+            ("The fire hydrant needs paint, please fix", 3, false),
+            // Over, and thanked for.
+            ("感谢120，我父亲心梗抢救过来了", 4, false),
+            ("非常感谢消防员，三楼还在冒黑烟，快来", 1, true),
+        ] {
+            let reading = read(text);
+            assert_eq!((reading.urgency, reading.risk_to_life), (urgency, risk), "{text} {:?}", reading.wanted);
+            assert_eq!(risk, reading.spans.iter().any(|span| span.kind == SpanKind::Risk), "what is told is explained: {text}");
+        }
+        // No word of fire and rescue, feared, is less than at once; denied, less than 3.
+        for word in RESCUE.split('|').filter(|word| word.chars().all(is_han)) {
+            for (text, least) in [(word.to_owned(), 1), (format!("怕{word}"), 1), (format!("我担心会{word}"), 1), (format!("没有{word}"), 3)] {
+                let reading = read(&text);
+                assert!(reading.urgency <= least, "{text}: {}", reading.urgency);
+            }
+        }
+    }
+
+    #[test]
+    fn a_longer_word_says_what_is_wanted() {
+        for (text, intent) in [
+            ("能不能派个人来看看", Intent::Help),
+            ("能不能带狗进公园？", Intent::Inquiry),
+            ("能不能把站牌做大一点", Intent::Suggestion),
+            ("我对你们的服务很不满意", Intent::Complaint),
+            ("Could you tell me when the pool opens?", Intent::Inquiry),
+            ("Why not plant more trees here?", Intent::Suggestion),
+        ] {
+            assert_eq!(read(text).wanted.intent, intent, "{text}");
         }
     }
 
