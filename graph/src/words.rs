@@ -69,7 +69,7 @@ impl Graph {
         if chosen != "other" && self.category(&chosen).is_some() {
             return Some(Sorted { category: chosen.clone(), confidence_permille: 990, word: Some(chosen) });
         }
-        let (word, category) = self.words.categories.iter().find(|(word, _)| chosen.contains(word.as_str()))?;
+        let (word, category) = self.words.categories.iter().find(|(word, _)| has(&chosen, word))?;
         let confidence_permille = if *word == chosen { 980 } else { 900 };
         Some(Sorted { category: category.clone(), confidence_permille, word: Some(word.clone()) })
     }
@@ -77,7 +77,7 @@ impl Graph {
     /// Sorts free text. What no word decides is `other`.
     pub fn sort_text(&self, text: &str) -> Sorted {
         let text = beginning(text).to_lowercase();
-        let mut found = self.words.categories.iter().filter(|(word, _)| text.contains(word.as_str()));
+        let mut found = self.words.categories.iter().filter(|(word, _)| has(&text, word));
         let Some((word, category)) = found.next() else {
             return Sorted { category: "other".to_owned(), confidence_permille: 300, word: None };
         };
@@ -90,7 +90,7 @@ impl Graph {
     pub fn categories_in(&self, text: &str) -> BTreeMap<&str, &str> {
         let text = beginning(text).to_lowercase();
         let mut found = BTreeMap::new();
-        for (word, category) in self.words.categories.iter().filter(|(word, _)| text.contains(word.as_str())) {
+        for (word, category) in self.words.categories.iter().filter(|(word, _)| has(&text, word)) {
             found.entry(category.as_str()).or_insert(word.as_str());
         }
         found
@@ -102,7 +102,7 @@ impl Graph {
         let told = self.words.events.get(category)?;
         let text = beginning(text).to_lowercase();
         let spoken = told.iter().flat_map(|(event, words)| words.iter().map(move |word| (word, event)));
-        let longest = spoken.filter(|(word, _)| text.contains(word.as_str())).max_by(|a, b| a.0.len().cmp(&b.0.len()).then_with(|| b.1.cmp(a.1)));
+        let longest = spoken.filter(|(word, _)| has(&text, word)).max_by(|a, b| a.0.len().cmp(&b.0.len()).then_with(|| b.1.cmp(a.1)));
         if let Some((_, event)) = longest {
             return Some(event);
         }
@@ -123,8 +123,17 @@ impl Graph {
     /// The word in a text that means danger to life.
     pub fn risk_word(&self, text: &str) -> Option<&str> {
         let text = beginning(text).to_lowercase();
-        self.words.risk.iter().find(|(word, _)| text.contains(word.as_str())).map(|(_, word)| word.as_str())
+        self.words.risk.iter().find(|(word, _)| has(&text, word)).map(|(_, word)| word.as_str())
     }
+}
+
+/// Whether a text has a word, both in lower case. A Latin word begins where a word of the text begins: no tree stands in a
+/// street; how the word goes on is open (`trees`, `flooded`).
+fn has(text: &str, word: &str) -> bool {
+    if !word.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return text.contains(word);
+    }
+    text.match_indices(word).any(|(at, _)| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))
 }
 
 fn beginning(text: &str) -> &str {

@@ -59,6 +59,9 @@ fn messages_are_sorted_by_their_words_and_danger_is_seen() {
         ("Cars are trapped, the underpass is flooded", "flooding", Some("trapped")),
         ("隔壁工地半夜施工噪音扰民", "noise", None),
         ("请问社保怎么办理", "other", None),
+        ("Nobody answers on Main Street", "other", None),
+        ("Two trees fell onto Main Street", "tree", None),
+        ("小区里tree倒了", "tree", None),
     ] {
         assert_eq!((graph.sort_text(text).category.as_str(), graph.risk_word(text)), (category, risk), "{text}");
     }

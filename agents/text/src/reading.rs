@@ -271,7 +271,7 @@ impl Reader {
         Reading { language, rules, rivals, wanted, urgency, risk_to_life, place, moment, title, summary, spans, injection, signs, pii }
     }
 
-    /// The category by the graph's words, as [`Graph::sort_text`] has it, but that a Latin word begins with its word.
+    /// The category by the graph's words, as [`Graph::sort_text`] has it.
     #[allow(clippy::type_complexity)]
     fn sort(&self, normal: &Normal, hits: &[Hit<Tag>]) -> (Sorted, Vec<String>, Vec<(usize, usize)>) {
         let mut found: Vec<(usize, &str, u16, usize, usize)> = Vec::new();
@@ -473,7 +473,7 @@ mod tests {
         assert_eq!(read("Dirty dishes on Main Street").rules.category, "other");
         assert_eq!(read("人孔蓋破損").rules.category, "sewer");
         let graph = Graph::builtin();
-        for text in ["路灯不亮", "停水了，水管爆了", "噪音扰民，垃圾也没人收", "", "燃气泄漏"] {
+        for text in ["路灯不亮", "停水了，水管爆了", "噪音扰民，垃圾也没人收", "", "燃气泄漏", "Two trees fell onto Main Street"] {
             assert_eq!(read(text).rules, graph.sort_text(text), "{text}");
         }
     }
