@@ -20,6 +20,12 @@ pub enum PiiKind {
     Plate,
     /// A bank card of 13 to 19 digits that passes Luhn's check and begins like one.
     BankCard,
+    /// A fixed line with its area code, or with a word before it that says so.
+    Landline,
+    /// An e-mail address.
+    Email,
+    /// A passport or a permit to travel to Hong Kong, Macau or the mainland, after a word that says so.
+    Passport,
 }
 
 /// Where personal data stood; offsets count Unicode characters, `end` is behind the last one.
