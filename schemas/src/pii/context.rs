@@ -12,11 +12,13 @@ const WORDS_CHARS_MAX: usize = 24;
 
 const FILLERS: [&str; 15] = ["number", "numbers", "num", "no", "is", "was", "code", "line", "at", "号码", "号", "是", "为", "我", "the"];
 
-const PHONES: [&str; 34] = [
-    "电话", "手机", "座机", "固话", "传真", "联系", "号码", "回电", "来电", "致电", "拨打", "请打", "微信", "打给", "call", "phone", "tel", "cell", "mobile", "text", "reach", "dial", "fax", "whatsapp",
+const PHONES: [&str; 33] = [
+    "电话", "手机", "座机", "固话", "传真", "联系", "回电", "来电", "致电", "拨打", "请打", "微信", "打给", "call", "phone", "tel", "cell", "mobile", "text", "reach", "dial", "fax", "whatsapp",
     "contact", "home line", "office line", "my number", "local number", "her number", "his number", "'s number", "ring", "sms",
 ];
-const IDENTITIES: [&str; 12] = ["身份证", "身分证", "身份", "证件号", "公民号码", "旧证", "户口", "identity", "id card", "id no", "chinese id", "hkid"];
+const IDENTITIES: [&str; 20] = [
+    "身份", "身分", "证件", "公民号码", "旧证", "户口", "户籍", "本人", "父亲", "母亲", "儿子", "女儿", "丈夫", "妻子", "男", "女", "identity", "id card", "id no", "hkid",
+];
 const SOCIAL_SECURITY: [&str; 3] = ["ssn", "social security", "soc sec"];
 const PASSPORTS: [&str; 10] = ["护照", "通行证", "回乡证", "台胞证", "返乡证", "passport", "travel permit", "travel document", "home return permit", "旅行证"];
 const PLATES: [&str; 6] = ["plate", "plates", "license tag", "tag", "registration", "车牌"];
@@ -24,8 +26,8 @@ const FORCES: [&str; 8] = ["军牌", "军车", "部队", "武警", "车牌", "�
 const CARDS: [&str; 12] = ["银行卡", "卡号", "储蓄卡", "信用卡", "借记卡", "工资卡", "debit card", "credit card", "card", "bank account", "银行账号", "银行账户"];
 
 /// Names of numbers that belong to things.
-const THINGS: [&str; 42] = [
-    "单号", "编号", "杆号", "表号", "学号", "批号", "批次", "型号", "序列号", "流水号", "代码", "编码", "条码", "票号", "合同号", "订单", "运单", "快递", "宗地号", "注册码", "imei", "isbn", "order",
+const THINGS: [&str; 43] = [
+    "单号", "编号", "杆号", "表号", "学号", "批号", "批次", "型号", "序列号", "流水号", "代码", "编码", "条码", "票号", "发票", "合同号", "订单", "运单", "快递", "宗地号", "注册码", "imei", "isbn", "order",
     "ticket", "request", "serial", "invoice", "tracking", "permit", "account", "case", "meter", "parcel", "sr", "sn", "ups", "usps", "fedex", "pole", "hydrant", "epoch", "读数",
 ];
 /// Words before quantities, and units behind them.
@@ -139,7 +141,9 @@ pub(super) fn stands_alone(chars: &[char], start: usize, end: usize) -> bool {
     let token_end = end + context_after().take_while(word).count();
     let token = &chars[token_start..token_end];
     let hex = token.len() > end - start && token.len() >= 12 && token.iter().all(char::is_ascii_hexdigit);
-    !hex
+    // `1Z999AA13812345678`: the end of a number with letters in it.
+    let tail = chars[token_start..start].iter().any(char::is_ascii_digit);
+    !hex && !tail
 }
 
 /// Neither a letter nor a digit before and behind.

@@ -51,11 +51,12 @@ const ID_CARD_SHAPES: [&[usize]; 6] = [&[18], &[6, 8, 4], &[6, 4, 4, 4], &[4, 4,
 const ID_CARD_OLD_SHAPES: [&[usize]; 2] = [&[15], &[6, 6, 3]];
 const PHONE_SHAPES: [&[usize]; 9] = [&[11], &[3, 4, 4], &[3, 8], &[7, 4], &[3, 3, 5], &[4, 4, 3], &[3, 4, 2, 2], &[3, 2, 2, 2, 2], &[1; 11]];
 const LANDLINE_SHAPES: [&[usize]; 5] = [&[8], &[7], &[4, 4], &[3, 4], &[4, 3]];
-const CARD_SHAPES: [&[usize]; 18] = [
+const CARD_SHAPES: [&[usize]; 19] = [
     &[4, 4, 4, 4, 3],
     &[4, 4, 4, 4, 2],
     &[4, 4, 4, 4, 1],
     &[4, 4, 4, 4],
+    &[4, 4, 4, 3],
     &[4, 6, 5],
     &[4, 6, 4],
     &[6, 13],
@@ -206,9 +207,11 @@ impl Row<'_> {
         let sum: u32 = body.iter().zip(WEIGHTS).map(|(digit, weight)| digit * weight).sum();
         // The map 10X98765432 in words: what is missing to 12, modulo 11.
         let right = body[0] != 0 && (12 - sum % 11) % 11 == last;
+        let plausible = is_region(&body) && is_day(number(&body[6..10]), &body[10..14]);
         // With a slip in it, it says who it is all the same; then the words around it must say what it is.
-        let slip = || is_region(&body) && is_day(number(&body[6..10]), &body[10..14]) && is_near(self.chars, places[0], places[17] + 1, Word::Identity);
-        (right || slip()).then(|| (candidate(PiiKind::IdCard, places, (3, 2)), shape.len()))
+        let slip = || plausible && is_near(self.chars, places[0], places[17] + 1, Word::Identity);
+        let fits = if right { plausible || !self.of_a_thing(&places) } else { slip() };
+        fits.then(|| (candidate(PiiKind::IdCard, places, (3, 2)), shape.len()))
     }
 
     /// Of fifteen places, as issued until 1999: no check digit, the year in two places.
