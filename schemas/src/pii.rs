@@ -226,8 +226,9 @@ fn token(chars: &[char], at: usize) -> Option<Candidate> {
         }
         return tokens::plate(chars, at).or_else(|| tokens::passport(chars, at)).or_else(|| tokens::hong_kong(chars, at));
     }
-    if c.is_ascii() {
-        return None;
+    match c {
+        '一' | '幺' => tokens::spoken(chars, at),
+        _ if tokens::is_province(c) => tokens::plate(chars, at),
+        _ => None,
     }
-    if is_spoken_digit(c) { tokens::spoken(chars, at) } else { tokens::plate(chars, at) }
 }

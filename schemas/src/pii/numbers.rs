@@ -7,6 +7,9 @@ use super::{Candidate, PiiKind, PiiSpan, candidate};
 /// Most separators between two groups of digits: `138 - 1234 - 5678`.
 pub(super) const SEPARATORS_MAX: usize = 3;
 
+/// Fewer digits than these are nothing personal.
+const DIGITS_MIN: usize = 7;
+
 /// Digits standing together, perhaps with the X that ends an identity number.
 #[derive(Clone, Copy)]
 pub(super) struct Group {
@@ -95,25 +98,24 @@ const COUNTRY_ELSE: (&str, &[usize]) = ("", &[12, 11, 10]);
 /// Everything personal among groups that are joined, from left to right.
 pub(super) fn numbers(chars: &[char], groups: &[Group], found: &mut Vec<Candidate>) {
     let mut first = 0;
-    while first < groups.len() {
+    let mut left: usize = groups.iter().map(Group::len).sum();
+    // Most numbers are short, and then little is asked.
+    while left >= DIGITS_MIN {
         let row = Row { chars, groups, first };
+        let of_length = |length: usize| left >= length;
         let matched = row
             .international()
-            .or_else(|| ID_CARD_SHAPES.iter().find_map(|shape| row.id_card(shape)))
-            .or_else(|| row.phone_in_any_shape())
-            .or_else(|| row.phone_with_prefix())
+            .or_else(|| if of_length(18) { ID_CARD_SHAPES.iter().find_map(|shape| row.id_card(shape)) } else { None })
+            .or_else(|| if of_length(11) { row.phone_in_any_shape().or_else(|| row.phone_with_prefix()) } else { None })
             .or_else(|| row.north_american())
             .or_else(|| row.landline())
             .or_else(|| row.social_security())
-            .or_else(|| CARD_SHAPES.iter().find_map(|shape| row.bank_card(shape)))
-            .or_else(|| ID_CARD_OLD_SHAPES.iter().find_map(|shape| row.id_card_old(shape)));
-        match matched {
-            Some((candidate, used)) => {
-                found.push(candidate);
-                first += used;
-            }
-            None => first += 1,
-        }
+            .or_else(|| if of_length(13) { CARD_SHAPES.iter().find_map(|shape| row.bank_card(shape)) } else { None })
+            .or_else(|| if of_length(15) { ID_CARD_OLD_SHAPES.iter().find_map(|shape| row.id_card_old(shape)) } else { None });
+        let used = matched.as_ref().map_or(1, |(_, used)| *used);
+        found.extend(matched.map(|(candidate, _)| candidate));
+        left -= groups[first..first + used].iter().map(Group::len).sum::<usize>();
+        first += used;
     }
 }
 
@@ -129,6 +131,9 @@ struct Row<'a> {
 impl Row<'_> {
     /// The groups from here on, if their lengths are those of `shape`.
     fn taken(&self, shape: &[usize]) -> Option<&[Group]> {
+        if self.groups.get(self.first)?.len() != shape[0] {
+            return None;
+        }
         let taken = self.groups.get(self.first..self.first + shape.len())?;
         taken.iter().zip(shape).all(|(group, length)| group.len() == *length).then_some(taken)
     }
@@ -225,8 +230,8 @@ impl Row<'_> {
     fn phone_in_any_shape(&self) -> Matched {
         // A code of the country in a group of its own belongs to the number.
         let code = self.groups[self.first];
-        let said = if matches!(code.len(), 2 | 4) { digits(self.chars, &places(&[code])) } else { None };
-        if matches!(said.as_deref(), Some([8, 6] | [0, 0, 8, 6])) && self.first + 1 < self.groups.len() {
+        let said = |digits: &[u32]| code.len() == digits.len() && (code.start..code.end).zip(digits).all(|(place, said)| digit(self.chars[place]) == Some(*said));
+        if (said(&[8, 6]) || said(&[0, 0, 8, 6])) && self.first + 1 < self.groups.len() {
             let row = Row { first: self.first + 1, ..*self };
             if let Some((mut candidate, used)) = PHONE_SHAPES.iter().find_map(|shape| row.phone(shape)) {
                 candidate.span.start = code.start;
@@ -288,6 +293,9 @@ impl Row<'_> {
     /// `0755-2345 6789`; in one piece, or without the area, after a word that says so.
     fn landline(&self) -> Matched {
         let group = self.groups[self.first];
+        if !matches!(group.len(), 3 | 4 | 7 | 8 | 10..=12) {
+            return None;
+        }
         let all = digits(self.chars, &places(&[group]))?;
         let area = area(&all);
         if area == all.len() {

@@ -84,6 +84,73 @@ fn plates() {
 }
 
 #[test]
+fn phones_of_other_places_and_phones_read_out() {
+    check("(713) 555-0142", "(713) ***-0142");
+    check("713.555.0164", "713.***.0164");
+    check("+1 (410) 555-0136", "+1 (410) ***-0136");
+    check("1-212-555-0173", "1-212-***-0173");
+    check("call me at 7135550119", "call me at 713***0119");
+    check("总数 7135550119", "总数 7135550119");
+    check("call 555-0147", "call ***-0147");
+    check("+852 6473 2918", "+852 **** 2918");
+    check("+44 7700 900318", "+44 770* **0318");
+    check("我的电话是幺三八零二七五四九一六", "我的电话是幺三八****四九一六");
+    check("一三八零二七五四九一六二", "一三八零二七五四九一六二");
+}
+
+#[test]
+fn fixed_lines() {
+    check("0755-2345 6789", "0755-**** 6789");
+    check("（0755）2662 1894", "（0755）**** 1894");
+    check("０２１－８７６５４３２１", "０２１－****４３２１");
+    check("0571-87654321", "0571-****4321");
+    check("座机：075526419083", "座机：0755****9083");
+    check("电话：8342 5517", "电话：**** 5517");
+    check("+86 755 2688 4410", "+86 755 **** 4410");
+    check("打12345转了三次", "打12345转了三次");
+    check("来电20241107", "来电20241107");
+}
+
+#[test]
+fn identity_numbers_of_other_kinds() {
+    check("旧证440301520618221", "旧证440**********21");
+    check("440301521618221", "440301521618221");
+    check("身份证110105194912310021，可能记错", "身份证110*************21，可能记错");
+    check("统一社会信用代码91440300708461136T", "统一社会信用代码91440300708461136T");
+    check("A123456(3)", "A******(*)");
+    check("A123456(4)", "A123456(4)");
+    check("HKID A123456(4)", "HKID A******(*)");
+    check("SSN 512048837", "SSN *****8837");
+    check("512-04-8837", "***-**-8837");
+}
+
+#[test]
+fn addresses_passports_and_plates_of_others() {
+    check("请发zhang.wei88@example.com。", "请发z**********@example.com。");
+    check("2846031175@example.com", "2*********@example.com");
+    check("wangli＠example．cn", "w*****＠example．cn");
+    check("a@b@example.org", "a@*@example.org");
+    check("logo@2x.png @深圳交警", "logo@2x.png @深圳交警");
+    check("护照号码：EC4820913", "护照号码：E******13");
+    check("批次EC4820913", "批次EC4820913");
+    check("passport number is 512093847", "passport number is 5******47");
+    check("警车粤B0283警，粤 B 6N072，使224578", "警车粤B***3警，粤 B ****2，使2****8");
+    check("WJ粤0281X", "WJ*****X");
+    check("军牌车VA02837", "军牌车VA****7");
+    check("型号VA02837", "型号VA02837");
+    check("license plate KDH-4821", "license plate KD*-***1");
+    check("metal plate 3/4 inch", "metal plate 3/4 inch");
+}
+
+#[test]
+fn numbers_of_things_stay() {
+    for text in ["路灯杆号13512040087", "累计流量13845207713升", "总投资13900000000元", "serial number 13512040087", "UPS 1Z999AA13440115376", "发票号码48201938"] {
+        check(text, text);
+    }
+    check("工单号202411070123，电话13512040087", "工单号202411070123，电话135****0087");
+}
+
+#[test]
 fn ordinary_numbers_stay() {
     for text in [
         "2025-07-18 14:00:00",
@@ -182,6 +249,23 @@ proptest! {
         prop_assume!(!text.split(' ').any(|part| part.len() == 11 && part.starts_with('1')));
         let masked = mask(&text).0.into_owned();
         prop_assert_eq!(masked, text);
+    }
+
+    #[test]
+    fn masking_twice_is_masking_once_among_words(
+        parts in prop::collection::vec("(电话|护照号|身份证|card|plate |call | |-|@|@a\\.cn|\\(|\\)|\\+|\\+86|0755|713|[0-9]{1,9}|[A-Z]{1,3}|粤B|警|[一幺三八]{1,6}|\\*)", 0..16),
+    ) {
+        let text = parts.concat();
+        let once = mask(&text).0.into_owned();
+        prop_assert_eq!(once.chars().count(), text.chars().count());
+        prop_assert_eq!(&mask(&once).0, &once);
+    }
+
+    #[test]
+    fn no_address_comes_through(before in "(|[^0-9A-Za-z@]{1,5}|发给|to )", name in "[a-z][a-z0-9]{1,12}", host in "[a-z]{2,9}\\.(com|cn|org)", after in "(|，谢谢| or call|。)") {
+        let masked = mask(&format!("{before}{name}@{host}{after}")).0.into_owned();
+        let address = format!("{name}@");
+        prop_assert!(!masked.contains(&address), "{}", masked);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use super::context::{Word, follows, is_a_word, is_near, is_of_a_thing};
 use super::signs::{digit, is_alphanumeric, is_letter, is_spoken_digit, narrow};
 use super::{Candidate, PiiKind, PiiSpan, candidate};
 
-const PROVINCES: &str = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使领";
 const ENDINGS: &str = "挂学警港澳领";
 /// Most characters of the two sides of an address.
 const EMAIL_SIDE_MAX: usize = 64;
@@ -14,10 +13,17 @@ const PLATE_GAP_MAX: usize = 2;
 /// Names of files end like addresses do: `logo@2x.png`.
 const FILE_ENDINGS: [&str; 12] = ["png", "jpg", "jpeg", "gif", "svg", "webp", "pdf", "txt", "js", "css", "mp4", "doc"];
 
+/// What a plate of China begins with.
+pub(super) fn is_province(c: char) -> bool {
+    matches!(
+        c,
+        '京' | '津' | '沪' | '渝' | '冀' | '豫' | '云' | '辽' | '黑' | '湘' | '皖' | '鲁' | '新' | '苏' | '浙' | '赣' | '鄂' | '桂' | '甘' | '晋' | '蒙' | '陕' | '吉' | '闽' | '贵' | '粤' | '青' | '藏' | '川' | '宁' | '琼' | '使' | '领' | '军'
+    )
+}
+
 /// A plate that begins at `at`, by any issuer.
 pub(super) fn plate(chars: &[char], at: usize) -> Option<Candidate> {
-    let first = chars[at];
-    if u32::from(first) >= 0x80 && (PROVINCES.contains(first) || first == '军') {
+    if is_province(chars[at]) {
         return province_plate(chars, at);
     }
     if at > 0 && is_alphanumeric(chars[at - 1]) {
@@ -57,35 +63,46 @@ fn is_plate_gap(c: char) -> bool {
 /// Armed police, `WJ粤12345`; the army, `VA12345`, after a word that says so; and foreign plates after such a word.
 fn forces_plate(chars: &[char], at: usize) -> Option<Candidate> {
     let upper = |at: usize| chars.get(at).map(|c| narrow(*c).to_ascii_uppercase());
-    let run = |from: usize| chars[from..].iter().take(9).take_while(|c| is_alphanumeric(**c)).count();
     if upper(at) == Some('W') && upper(at + 1) == Some('J') {
-        let province = chars.get(at + 2).is_some_and(|c| PROVINCES.contains(*c));
+        let province = chars.get(at + 2).is_some_and(|c| is_province(*c));
         let start = at + 2 + usize::from(province);
         let start = start + chars.get(start..)?.iter().take(1).take_while(|c| is_plate_gap(**c)).count();
-        let end = start + run(start);
+        let end = start + chars[start..].iter().take(7).take_while(|c| is_alphanumeric(**c)).count();
         if province && matches!(end - start, 4..=6) && chars[start..end].iter().any(|c| digit(*c).is_some()) {
             return Some(plate_of(at..end, [at, at + 1, at + 2].into_iter().chain(start..end).collect()));
         }
     }
-    let first = chars[at];
-    if !(first.is_ascii_uppercase() || first.is_ascii_digit()) {
+    // One or two parts, `KDH-4821`, `8FTR204`: five to eight capital letters and figures, both there.
+    let (letters, figures) = capitals_and_figures(chars, at);
+    let end = at + letters + figures;
+    if letters + figures == 0 || letters + figures > 8 {
         return None;
     }
-    let end = at + run(at);
-    let (letters, figures) = (|from: usize, to: usize| chars[from..to].iter().filter(|c| c.is_ascii_uppercase()).count(), |from: usize, to: usize| chars[from..to].iter().filter(|c| c.is_ascii_digit()).count());
-    if end == at + 7 && letters(at, at + 2) == 2 && figures(at + 2, end) == 5 && is_near(chars, at, end, Word::Force) {
+    if letters == 2 && figures == 5 && chars[at + 1].is_ascii_uppercase() && is_a_word(chars, at, end) && is_near(chars, at, end, Word::Force) {
         return Some(plate_of(at..end, (at..end).collect()));
     }
-    // One or two parts, `KDH-4821`, `8FTR204`: five to eight letters and figures, both there.
     let second = end + usize::from(matches!(chars.get(end), Some('-' | ' ')));
-    let second_end = if second > end { second + run(second) } else { end };
-    let parts = [(second, second_end), (end, end)];
-    parts.into_iter().find_map(|(from, to)| {
-        let all = figures(at, end) + letters(at, end) + figures(from, to) + letters(from, to);
-        let whole = all == (end - at) + (to - from) && (5..=8).contains(&all);
-        let both = figures(at, end) + figures(from, to) >= 2 && letters(at, end) + letters(from, to) >= 1;
-        (whole && both && is_a_word(chars, at, to.max(end)) && follows(chars, at, Word::Plate)).then(|| plate_of(at..to.max(end), (at..end).chain(from..to).collect()))
+    let (more_letters, more_figures) = if second > end { capitals_and_figures(chars, second) } else { (0, 0) };
+    [(more_letters, more_figures), (0, 0)].into_iter().find_map(|(more_letters, more_figures)| {
+        let (letters, figures) = (letters + more_letters, figures + more_figures);
+        let behind = second + more_letters + more_figures;
+        let end = if more_letters + more_figures > 0 { behind } else { end };
+        let fits = letters >= 1 && figures >= 2 && (5..=8).contains(&(letters + figures)) && is_a_word(chars, at, end) && follows(chars, at, Word::Plate);
+        fits.then(|| plate_of(at..end, (at..end).filter(|place| is_alphanumeric(chars[*place])).collect()))
     })
+}
+
+/// How many capital letters and figures stand together from `at` on; counted to nine.
+fn capitals_and_figures(chars: &[char], at: usize) -> (usize, usize) {
+    let mut counts = (0, 0);
+    for c in chars[at..].iter().take(9) {
+        match c {
+            'A'..='Z' => counts.0 += 1,
+            '0'..='9' => counts.1 += 1,
+            _ => break,
+        }
+    }
+    counts
 }
 
 fn plate_of(span: std::ops::Range<usize>, places: Vec<usize>) -> Candidate {
@@ -117,8 +134,8 @@ pub(super) fn email(chars: &[char], at: usize) -> Option<Candidate> {
 /// A passport or a travel permit after a word that says so: eight to eleven letters and figures, five figures at least.
 pub(super) fn passport(chars: &[char], at: usize) -> Option<Candidate> {
     let end = at + chars[at..].iter().take(12).take_while(|c| is_alphanumeric(**c)).count();
-    let figures = chars[at..end].iter().filter(|c| digit(**c).is_some()).count();
-    let fits = matches!(end - at, 8..=11) && figures >= 5 && is_a_word(chars, at, end);
+    let figures = || chars[at..end].iter().filter(|c| digit(**c).is_some()).count();
+    let fits = matches!(end - at, 8..=11) && figures() >= 5 && is_a_word(chars, at, end);
     (fits && follows(chars, at, Word::Passport)).then(|| candidate(PiiKind::Passport, (at..end).collect(), (1, 2)))
 }
 
