@@ -29,7 +29,12 @@ enum Command {
     Detect(detect::Args),
     Forecast(forecast::Forecast),
     Hotspots(hotspots::Args),
-    Eval { name: String },
+    Eval {
+        name: String,
+        /// pii: another seed
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     Bench { name: String },
 }
 
@@ -48,7 +53,8 @@ fn main() -> ExitCode {
         Command::Detect(args) => args.run(&context),
         Command::Forecast(args) => args.run(&context),
         Command::Hotspots(args) => args.run(&context),
-        Command::Eval { name } => named(&eval::ALL, &name),
+        Command::Eval { name, seed: Some(seed) } if name == "pii" => eval::pii::run_seeded(&context, seed),
+        Command::Eval { name, .. } => named(&eval::ALL, &name),
         Command::Bench { name } => named(&bench::ALL, &name),
     };
     match done {

@@ -762,7 +762,7 @@ pub struct EvalArgs {
     /// incidents: how often each script is played; the first time as it is written, then varied by chance
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub variations: u32,
-    /// incidents: seed of all that is left to chance
+    /// incidents, pii: seed of all that is left to chance
     #[arg(long, default_value_t = 2026)]
     pub seed: u64,
 }

@@ -56,6 +56,7 @@ pub async fn run(context: &Invocation, args: EvalArgs) -> Result<Ended> {
         "houston" => houston(context).await,
         "incidents" => incidents::run(context, &args).await,
         "taipei" => taipei(context).await,
+        "pii" => crate::small::run(context, move |offline| offline::eval::pii::run_seeded(offline, args.seed)).await,
         other => match offline::eval::ALL.into_iter().find(|(name, ..)| *name == other) {
             Some((.., run)) => crate::small::run(context, run).await,
             None => bail!("there is no evaluation {other}: citybrain eval list shows them"),
