@@ -32,7 +32,7 @@ const HIDDEN: [(&str, &str); 6] = [("gold", "label"), ("silver", "dlq"), ("ops",
 const ALSO_PERSONAL: [&str; 7] = ["caller", "household", "body", "element", "contact", "phone", "original"];
 
 /// Marked columns whose name means something harmless in other tables.
-const ONLY_WHERE_MARKED: [&str; 2] = ["reason", "name"];
+const ONLY_WHERE_MARKED: [&str; 3] = ["reason", "name", "words"];
 
 /// Columns of `silver` that people or rules write freely.
 const FREE: [&str; 3] = ["reason", "headline", "warning"];
@@ -138,6 +138,7 @@ mod tests {
         assert_eq!(shown("silver", "device_change", "reason"), Shown::Hidden);
         assert_eq!(shown("silver", "case_transition", "reason"), Shown::Screened);
         assert_eq!(shown("gold", "anything", "words"), Shown::Screened);
+        assert_eq!(shown("silver", "hot_issue_member", "words"), Shown::Hidden);
         assert_eq!(shown("silver", "case_transition", "district"), Shown::Plain);
         assert_eq!(mask.shown(&TableName::new("gold", "x"), "n", &DataType::Int64), Shown::Plain);
         for (schema, table) in [("bronze", "raw_hotline"), ("silver", "dlq"), ("ops", "late_event"), ("silver", "audit"), ("mine", "t")] {
