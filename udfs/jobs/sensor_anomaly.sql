@@ -1,7 +1,7 @@
 -- Finds devices whose value is unlike all that came before it, so that somebody looks while no threshold is crossed yet: a
 -- level, a spike, a drift or a flat line that this device never had. The function anomaly_score sees the quarters of the last
 -- two days one by one; it needs no setting for a kind of device, and says nothing before a day and an hour of readings.
--- Said again every quarter of an hour while it lasts.
+-- Said when it begins, in the quarter of an hour that follows; what is strange for days becomes what is usual.
 
 CREATE TABLE readings (
     datastream TEXT,
