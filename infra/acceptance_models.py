@@ -200,7 +200,7 @@ def following(root):
     def neighbours(first, last, date):
         for at in range(first, last):
             text = f"金桂苑小区旁边的搅拌站{dice.choice(['夜里', '半夜', '凌晨'])}噪音太大，{dice.choice(['睡不着', '无法休息', '孩子总被吵醒'])}，{dice.choice(ENDS)}"
-            event = hotline(f"h{at}", text, when=f"{date}T0{5 + at // 10}:{at % 10}0:00Z")
+            event = hotline(f"h{at}", text, when=f"{date}T05:{at * 2:02}:00Z")
             event["data"]["caller"] = f"n{at}"
             yield event
 
@@ -225,9 +225,10 @@ def following(root):
         late = brain.sql("SELECT count(*) AS n FROM silver.forecast WHERE made_at > for_time")[0]["n"]
         check("each score has its forecast, made before its day", orphans == 0 and late == 0, f"{orphans} {late}")
         issues = wait_for(lambda: "hot_issue_change" in tables() and brain.sql("SELECT * FROM silver.hot_issue WHERE title LIKE '%搅拌站%'"), 30) or [{}]
-        members = brain.sql("SELECT message, words FROM silver.hot_issue_member WHERE message LIKE 'm-h%'") if "hot_issue_member" in tables() else []
+        joined = lambda: brain.sql("SELECT message, words FROM silver.hot_issue_member WHERE message LIKE 'm-h%'") if "hot_issue_member" in tables() else []
+        members = wait_for(lambda: (found := joined()) and len(found) >= 10 and found, 30) or joined()
         check("a hot issue is told by the tenth report", len(issues) == 1 and issues[0].get("raised_after", 99) <= 10, json.dumps(issues, ensure_ascii=False)[:400])
-        check("each membership says why", len(members) >= 10 and all(row["words"] for row in members), str(members)[:300])
+        check("each membership says why", len(members) >= 10 and all(json.loads(row["words"]) for row in members), f"{len(members)} {members}"[:300])
         before = [counted(table) for table in ("forecast", "forecast_score", "hot_issue_change", "hot_issue_member")]
         brain.stop(signal.SIGKILL)
         shutil.rmtree(os.path.join(brain.home, "agents"), ignore_errors=True)
