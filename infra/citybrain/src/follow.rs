@@ -10,7 +10,7 @@ mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bus::{Bus, Filter, Producer, Tap, TapReader};
@@ -57,7 +57,7 @@ pub trait Fold: Serialize + DeserializeOwned + Send + 'static {
 pub struct Said {
     /// CloudEvents `type`.
     pub event_type: &'static str,
-    /// The id of the event, which is in its data, too.
+    /// The id of the event; it is put into its data, too.
     pub id: String,
     /// The partition key.
     pub key: String,
@@ -134,12 +134,17 @@ impl<F: Fold> Follower<F> {
     /// # Errors
     /// When the bus takes no event, or the state cannot be written; then it is begun again from the state on disk.
     pub async fn run(mut self, mut reader: TapReader, mut stop: watch::Receiver<bool>) -> Result<()> {
-        let mut kept_at = Instant::now();
+        let mut due = tokio::time::interval(KEEP_EVERY);
         let mut changed = false;
         loop {
             tokio::select! {
                 biased;
                 () = asked_to_stop(&mut stop) => break,
+                _ = due.tick() => {
+                    if std::mem::take(&mut changed) {
+                        self.keep()?;
+                    }
+                }
                 chunk = reader.recv() => {
                     let Some(chunk) = chunk else { break };
                     self.take(&chunk.rows).await?;
@@ -147,14 +152,6 @@ impl<F: Fold> Follower<F> {
                     self.progress.advance(F::READS, 0, self.kept.next);
                     changed = true;
                 }
-                () = tokio::time::sleep_until((kept_at + KEEP_EVERY).into()), if changed => {
-                    self.keep()?;
-                    (kept_at, changed) = (Instant::now(), false);
-                }
-            }
-            if changed && kept_at.elapsed() >= KEEP_EVERY {
-                self.keep()?;
-                (kept_at, changed) = (Instant::now(), false);
             }
         }
         self.keep()
@@ -187,7 +184,8 @@ impl<F: Fold> Follower<F> {
     }
 }
 
-fn event<F: Fold>(said: Said, now: DateTime<Utc>) -> Event {
+fn event<F: Fold>(mut said: Said, now: DateTime<Utc>) -> Event {
+    said.data["id"] = Value::from(said.id.as_str());
     let mut event = Event::new(said.id, format!("citybrain/agents/{}", F::NAME), said.event_type);
     (event.partition_key, event.time, event.recorded_time) = (Some(said.key), Some(said.at), Some(now));
     event.data_content_type = Some("application/json".to_owned());

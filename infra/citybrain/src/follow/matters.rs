@@ -63,7 +63,7 @@ impl Fold for Matters {
         for gone in became.merged.iter().filter(|gone| self.told.remove(gone).is_some()) {
             let id = issue(*gone);
             let name = format!("{}-{}", id, record.seq);
-            let data = json!({ "id": name, "issue": id, "change": "merged", "at": time(time_us), "other": issue(became.matter) });
+            let data = json!({ "issue": id, "change": "merged", "at": time(time_us), "other": issue(became.matter) });
             said.push(Said { event_type: CHANGE, id: name, key: id, at: time(time_us), data });
         }
         let Some(matter) = self.hotspots.matter(id).filter(|matter| matter.raised.is_some()) else { return };
@@ -95,7 +95,7 @@ fn change(seq: u64, matter: &Matter, what: &str, at_us: i64, rank: Option<usize>
     // One record changes an issue once.
     let id = format!("{issue}-{seq}");
     let data = json!({
-        "id": id, "issue": issue, "change": what, "at": time(at_us), "title": matter.title, "place": Some(matter.place()).filter(|place| !place.is_empty()),
+        "issue": issue, "change": what, "at": time(at_us), "title": matter.title, "place": Some(matter.place()).filter(|place| !place.is_empty()),
         "rank": rank, "reports": matter.reports, "callers": matter.callers, "repeat_callers": matter.repeat_callers().len(),
         "first": time(matter.first_us), "last": time(matter.last_us), "raised_at": matter.raised.map(|(at_us, _)| time(at_us)),
         "raised_after": matter.raised.map(|(_, reports)| reports), "heat": rounded(matter.heat(at_us)), "members": matter.members,
@@ -108,7 +108,7 @@ fn member(seq: u64, matter: MatterId, message: &str, at_us: i64, new_caller: boo
     let id = format!("member-{seq}");
     let place: Value = serde_json::to_value(&tie.place).unwrap_or_default();
     let data = json!({
-        "id": id, "issue": issue, "message": message, "at": time(at_us), "new_caller": new_caller, "same_caller": tie.same_caller,
+        "issue": issue, "message": message, "at": time(at_us), "new_caller": new_caller, "same_caller": tie.same_caller,
         "likeness": tie.likeness, "enough": rounded(tie.enough), "places": place["places"], "place": place["name"], "words": tie.words, "days": rounded(tie.days),
     });
     Said { event_type: MEMBER, id, key: issue, at: time(at_us), data }

@@ -86,18 +86,15 @@ fn told(forecast: &forecast::Forecast) -> Value {
 }
 
 fn made(forecast: &forecast::Forecast) -> Said {
-    let id = id(forecast);
-    let mut data = told(forecast);
-    data["id"] = json!(id);
-    Said { event_type: MADE, id, key: forecast.series.clone(), at: time(forecast.made_at), data }
+    Said { event_type: MADE, id: id(forecast), key: forecast.series.clone(), at: time(forecast.made_at), data: told(forecast) }
 }
 
 fn scored(score: &Score) -> Said {
     let forecast = &score.forecast;
-    let id = format!("{}-scored", id(forecast));
+    let made = id(forecast);
+    let id = format!("{made}-scored");
     let mut data = told(forecast);
-    data["id"] = json!(id);
-    data["forecast"] = json!(self::id(forecast));
+    data["forecast"] = json!(made);
     (data["actual"], data["error"], data["inside"]) = (json!(score.actual), json!(rounded(score.error)), json!(score.inside));
     let over = time(forecast.for_time + forecast::step::DAY_US);
     Said { event_type: SCORED, id, key: forecast.series.clone(), at: over, data }
