@@ -64,6 +64,7 @@ pub fn builtin_jobs() -> &'static [BuiltinJob] {
         job!("flat_line", "devices.csv"),
         job!(in "gas_explosion", "gas_overdue"),
         job!("hotspots"),
+        job!("levels"),
         job!("no_signal", "devices.csv"),
         job!("observations", "properties.csv"),
         job!(in "urban_flooding", "precursors", "precursors.csv"),

@@ -32,7 +32,7 @@ macro_rules! golden_days {
 }
 
 golden_days!(
-    alarms, deadline_risk, district_15m, district_1m, flat_line, gas_overdue, hotspots, no_signal, observations, precursors, quality,
+    alarms, deadline_risk, district_15m, district_1m, flat_line, gas_overdue, hotspots, levels, no_signal, observations, precursors, quality,
     repeat_callers, sensor_15m, sensor_1m, surge, thresholds, trends, weighing_anomalies,
 );
 

@@ -18,13 +18,15 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 27] = builtin!(
+const BUILTIN: [(&str, &str); 32] = builtin!(
     "alert.transition.v1.json",
     "audit.entry.v1.json",
     "case.transition.v1.json",
     "city.signal.v1.json",
     "context.entity.v1.json",
     "context.weather.v1.json",
+    "deadline.forecast.v1.json",
+    "deadline.score.v1.json",
     "decision.v1.json",
     "device.change.v1.json",
     "dispatch.v1.json",
@@ -39,6 +41,9 @@ const BUILTIN: [(&str, &str); 27] = builtin!(
     "hotline.message.v1.json",
     "incident.transition.v1.json",
     "journal.record.v1.json",
+    "level.forecast.v1.json",
+    "level.minute.v1.json",
+    "level.score.v1.json",
     "notification.receipt.v1.json",
     "notification.v1.json",
     "sensor.entity.v1.json",

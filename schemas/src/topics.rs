@@ -21,9 +21,11 @@ pub const RECEIPT: &str = "city.receipt";
 pub const DEVICE: &str = "city.device";
 /// Changes of the graph.
 pub const GRAPH: &str = "city.graph";
-/// Forecasts of volumes and their scores, written by their follower alone.
+/// Levels of water by the minute, of the job `levels`.
+pub const LEVEL: &str = "city.level";
+/// Forecasts and what became of them. Several followers write it, each finds what it said by its own source.
 pub const FORECAST: &str = "city.forecast";
-/// Hot issues and the messages that join them, likewise.
+/// Hot issues and the messages that join them, written by their follower alone.
 pub const HOT_ISSUE: &str = "city.hotissue";
 /// Who did what: the audit.
 pub const AUDIT: &str = "audit";

@@ -13,14 +13,40 @@ const ENOUGH: usize = 20;
 
 /// The errors of one distance ahead, and where the interval's ends lie among them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct Band {
     latest: VecDeque<f64>,
+    /// The same in order; not stored.
     sorted: Vec<f64>,
     /// Share of errors that is left outside below and above.
     outside: [f64; 2],
     tail: f64,
     pace: f64,
     reach: f64,
+}
+
+/// What is stored of it.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    latest: VecDeque<f64>,
+    outside: [f64; 2],
+    tail: f64,
+    pace: f64,
+    reach: f64,
+}
+
+impl From<Band> for Stored {
+    fn from(Band { latest, outside, tail, pace, reach, .. }: Band) -> Stored {
+        Stored { latest, outside, tail, pace, reach }
+    }
+}
+
+impl From<Stored> for Band {
+    fn from(Stored { latest, outside, tail, pace, reach }: Stored) -> Band {
+        let mut sorted: Vec<f64> = latest.iter().copied().collect();
+        sorted.sort_by(f64::total_cmp);
+        Band { latest, sorted, outside, tail, pace, reach }
+    }
 }
 
 impl Band {

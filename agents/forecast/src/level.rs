@@ -154,6 +154,21 @@ impl Level {
         self.moments.push_back(known.then_some(moment));
     }
 
+    /// The level of now (m): the mean of the last readings; 0 before the first.
+    pub fn level(&self) -> f64 {
+        self.now()
+    }
+
+    /// Whether the water moves, or it has rained.
+    pub fn moving(&self) -> bool {
+        self.moments.back().is_some_and(|moment| moment.as_ref().is_some_and(|moment| moment.moving))
+    }
+
+    /// Minutes since the first reading.
+    pub fn minutes(&self) -> u32 {
+        self.minutes
+    }
+
     /// The level some minutes from now, 1 to 120; `None` before the first reading or further ahead.
     pub fn outlook(&self, minutes: usize) -> Option<Outlook> {
         self.curve().get(minutes.checked_sub(1)?).copied()

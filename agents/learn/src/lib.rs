@@ -24,6 +24,7 @@
 mod bytes;
 mod calibrate;
 mod dice;
+pub mod deadlines;
 pub mod drift;
 mod error;
 mod features;

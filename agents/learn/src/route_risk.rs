@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// How trees are grown.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RiskOptions {
@@ -25,7 +27,7 @@ impl Default for RiskOptions {
 }
 
 /// The probability of being late, learnt from orders whose end is known.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Risk {
     features: usize,
     base: f64,
@@ -33,14 +35,14 @@ pub struct Risk {
 }
 
 /// A full tree: questions by level, then the answers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Tree {
     questions: Vec<Question>,
     answers: Vec<f64>,
 }
 
 /// Whether a value lies above a bound; what is no number does not.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Question {
     feature: usize,
     above: f32,
@@ -173,7 +175,8 @@ fn grow(bins: &[u8], bounds: &[Vec<f32>], features: usize, slopes: &[Bin], weigh
 fn best(sums: &[(f64, f64, f64)], bounds: &[Vec<f32>], options: &RiskOptions) -> (usize, usize, f32) {
     let shrink = options.leaf_weight_min / 4.0 + f64::MIN_POSITIVE;
     let worth = |slope: f64, curve: f64| slope * slope / (curve + shrink);
-    let mut best = (0, BINS, f32::INFINITY);
+    // A bound above which nothing lies, and that can be written down.
+    let mut best = (0, BINS, f32::MAX);
     let mut most = 1e-9;
     for (feature, bounds) in bounds.iter().enumerate() {
         let bins = &sums[feature * BINS..][..BINS];
@@ -206,7 +209,7 @@ pub fn logistic(x: f64) -> f64 {
 }
 
 /// What is open, late and arriving in each group of orders (a type, a type in a district), as far as it is known now.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Backlog {
     groups: BTreeMap<String, Group>,
 }
@@ -219,7 +222,7 @@ const ARRIVALS_D: f64 = 2.0;
 pub const BACKLOG_VALUES: usize = 7;
 const DAY_US: f64 = 86_400_000_000.0;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Group {
     open: u32,
     overdue: u32,
@@ -258,6 +261,15 @@ impl Backlog {
             group.overdue = group.overdue.saturating_sub(1);
         } else {
             group.end(false, at_us);
+        }
+    }
+
+    /// An open order was none; one that was late had been said to be overdue before.
+    pub fn withdrawn(&mut self, group: &str, late: bool) {
+        let group = self.group(group);
+        group.open = group.open.saturating_sub(1);
+        if late {
+            group.overdue = group.overdue.saturating_sub(1);
         }
     }
 
@@ -305,7 +317,7 @@ impl Group {
 }
 
 /// Keeps probabilities right as times change: each outcome that becomes known moves the odds of its group a little.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
     step: f64,
     shifts: BTreeMap<String, f64>,

@@ -1,10 +1,12 @@
-//! What follows the decided stream and has something to say about it: forecasts of volumes, hot issues.
+//! What follows the decided stream and has something to say about it: forecasts, hot issues.
 //!
-//! A follower folds one topic of one partition and writes what comes of it to a topic that nobody else writes. Its state lies in
+//! A follower folds one topic of one partition and writes what comes of it to a topic of those who follow. Its state lies in
 //! `<home>/agents/<name>.json` together with the offset it stands for, written now and then and at the end. After a crash it
-//! folds again from there; what it had said since is found on its topic by id and is not said twice. Without the file it folds
+//! folds again from there; what it had said since is found by its source and id and is not said twice. Without the file it folds
 //! the log from its beginning: nothing is in the state that the log does not have.
 
+mod deadlines;
+mod levels;
 mod matters;
 mod volumes;
 
@@ -22,6 +24,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tracing::info;
 
+pub use self::deadlines::Late;
+pub use self::levels::Levels;
 pub use self::matters::Matters;
 pub use self::volumes::Volumes;
 use crate::home::write_atomically;
@@ -31,8 +35,6 @@ use crate::rows::{Row, Rows};
 use crate::scan::scan;
 use crate::sequencer::send;
 
-/// How often the state is written, when it has changed: what a crash costs is folding so much again.
-const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// Events that are sent together.
 const SEND_MAX: usize = 1_000;
 
@@ -42,8 +44,10 @@ pub trait Fold: Serialize + DeserializeOwned + Send + 'static {
     const NAME: &'static str;
     /// The topic that it reads: one of one partition, so that the order is that of the log.
     const READS: &'static str;
-    /// The topic that it writes, alone.
+    /// The topic that it writes; what others write there has another source.
     const WRITES: &'static str;
+    /// How often the state is written, when it has changed: what a crash costs is folding so much again.
+    const KEEP_EVERY: Duration = Duration::from_secs(60);
 
     /// The state before the first record. Days end by the city's clock, so many minutes ahead of UTC.
     fn begin(utc_offset_minutes: i32) -> Self;
@@ -100,9 +104,11 @@ impl<F: Fold> Follower<F> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Kept { next: 0, written: 0, state: F::begin(utc_offset_minutes) },
             Err(error) => return Err(error).with_context(|| format!("could not read {}", file.display())),
         };
-        let mut said = BTreeSet::new();
+        let (mut said, source) = (BTreeSet::new(), source::<F>());
         scan(bus, F::WRITES, kept.written, |chunk| {
-            said.extend(Rows::of(&chunk.rows)?.iter().filter(|row| row.offset >= kept.written).filter_map(|row| row.id.map(str::to_owned)));
+            let own = Rows::of(&chunk.rows)?;
+            let own = own.iter().filter(|row| row.offset >= kept.written && row.source == Some(source.as_str()));
+            said.extend(own.filter_map(|row| row.id.map(str::to_owned)));
             Ok(true)
         })
         .await
@@ -134,7 +140,7 @@ impl<F: Fold> Follower<F> {
     /// # Errors
     /// When the bus takes no event, or the state cannot be written; then it is begun again from the state on disk.
     pub async fn run(mut self, mut reader: TapReader, mut stop: watch::Receiver<bool>) -> Result<()> {
-        let mut due = tokio::time::interval(KEEP_EVERY);
+        let mut due = tokio::time::interval(F::KEEP_EVERY);
         let mut changed = false;
         loop {
             tokio::select! {
@@ -184,9 +190,14 @@ impl<F: Fold> Follower<F> {
     }
 }
 
+/// The source of its events.
+fn source<F: Fold>() -> String {
+    format!("citybrain/agents/{}", F::NAME)
+}
+
 fn event<F: Fold>(mut said: Said, now: DateTime<Utc>) -> Event {
     said.data["id"] = Value::from(said.id.as_str());
-    let mut event = Event::new(said.id, format!("citybrain/agents/{}", F::NAME), said.event_type);
+    let mut event = Event::new(said.id, source::<F>(), said.event_type);
     (event.partition_key, event.time, event.recorded_time) = (Some(said.key), Some(said.at), Some(now));
     event.data_content_type = Some("application/json".to_owned());
     event.data_classification = Some("internal".to_owned());

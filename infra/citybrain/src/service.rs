@@ -28,7 +28,7 @@ use crate::audit::AuditHandle;
 use crate::city_files::CityFiles;
 use crate::city_graph::{self, CityGraph};
 use crate::cli::{Invocation, Part};
-use crate::follow::{Fold, Follower, Matters, Volumes};
+use crate::follow::{Fold, Follower, Late, Levels, Matters, Volumes};
 use crate::home::{Home, HomeLock, Running};
 use crate::jobs::{self, Jobs, Manager, Shop};
 use crate::landing::{self, Landing};
@@ -272,6 +272,8 @@ impl Service {
         if runs(Part::Agents) {
             let folder = home.dir("agents");
             following.push(follow::<Volumes>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
+            following.push(follow::<Late>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
+            following.push(follow::<Levels>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
             following.push(follow::<Matters>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
             parts.set("agents", State::Ready);
         }

@@ -31,9 +31,9 @@ pub fn ours() -> Filter {
     OURS.iter().fold(Filter::topics([topics::DLQ, topics::AUDIT]), |filter, prefix| filter.and_prefix(*prefix))
 }
 
-/// What the live stream carries: what the brain decides, and hot issues. Forecasts are many, and nobody waits for one.
+/// What the live stream carries: what the brain decides, and hot issues. Forecasts and minutes are many, and nobody waits for one.
 pub fn decided() -> Filter {
-    Filter::prefixes([topics::ALERT_PREFIX, "city."]).except(topics::JOURNAL).except(topics::DEVICE).except(topics::FORECAST)
+    Filter::prefixes([topics::ALERT_PREFIX, "city."]).except(topics::JOURNAL).except(topics::DEVICE).except(topics::FORECAST).except(topics::LEVEL)
 }
 
 /// Whether events of a topic may be repeats of earlier ones: what comes from outside.

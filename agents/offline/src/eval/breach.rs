@@ -1,27 +1,19 @@
 //! `eval breach`: whether an order will be late, from what is known when it comes in.
 //!
-//! Orders of earlier years teach, later ones are asked in the order of their time; each quarter learns anew from what has
-//! become known until then. What ends an order is known to nobody before it ends: an order is late when its deadline passes
-//! while it is open, and in time when it is closed before.
+//! Orders come and go in the order of time through [`Deadlines`], which the running brain uses too: it learns anew now and then
+//! from what has become known until then. Those of earlier years only teach, later ones are judged. What ends an order is known
+//! to nobody before it ends: an order is late when its deadline passes while it is open, and in time when it is closed before.
 
 use anyhow::{Context as _, Result, ensure};
-use learn::route_risk::{Backlog, Drift, Risk, RiskOptions};
+use learn::deadlines::Deadlines;
 use serde::Serialize;
 
 use crate::Context;
 use crate::labelled::wall_time_us;
 use crate::table::Rows;
 
-const DAY_US: i64 = 86_400_000_000;
-/// How often it is learnt anew.
-const TERM_US: i64 = 91 * DAY_US;
 /// Share of the orders, by time, that only teach.
 const EARLIER: f64 = 0.6;
-/// Half-life of what an order teaches, days.
-const HALF_LIFE_D: f64 = 180.0;
-/// Orders whose weight would be a sixteenth are left out.
-const AGE_MAX_US: i64 = 720 * DAY_US;
-const DRIFT_STEP: f64 = 0.01;
 
 struct Order {
     created_us: i64,
@@ -33,10 +25,6 @@ struct Order {
 impl Order {
     fn is_late(&self) -> bool {
         self.closed_us > self.due_us
-    }
-
-    fn known_us(&self) -> i64 {
-        self.due_us.min(self.closed_us)
     }
 }
 
@@ -107,46 +95,29 @@ fn measure(orders: &[Order]) -> Document {
     }
     events.sort_unstable();
     let first_asked = (orders.len() as f64 * EARLIER) as usize;
-    let mut backlog = Backlog::default();
-    let mut drift = Drift::new(DRIFT_STEP);
-    let mut rows: Vec<Vec<f32>> = vec![Vec::new(); orders.len()];
-    let mut said: Vec<Option<[f64; 4]>> = vec![None; orders.len()];
-    let mut raw = vec![0.0; orders.len()];
+    let mut deadlines = Deadlines::new();
+    let mut answers: Vec<([f64; 4], bool)> = Vec::new();
     let mut counts = std::collections::BTreeMap::<&str, (f64, f64)>::new();
-    let (mut risk, mut learnt_us) = (None, i64::MIN);
     for (now, happens, at) in events {
         let order = &orders[at];
-        match happens {
+        let (id, kind) = (at.to_string(), order.groups[0].as_str());
+        let ended = match happens {
             Happens::Opened => {
-                rows[at] = values(&backlog, order);
+                let said = deadlines.opened(&learn::deadlines::Order { id: &id, at_us: now, due_us: order.due_us, groups: &order.groups, facts: &[] });
                 if at >= first_asked {
-                    if learnt_us == i64::MIN || now - learnt_us >= TERM_US {
-                        risk = fit(&orders[..at], &rows, now);
-                        learnt_us = now;
-                    }
-                    raw[at] = risk.as_ref().map_or(0.5, |risk: &Risk| risk.probability(&rows[at]));
-                    let (late, all) = counts.get(order.groups[0].as_str()).copied().unwrap_or_default();
-                    said[at] = Some([(late + 0.5) / (all + 1.0), backlog.late_share(&order.groups[0], now), raw[at], drift.corrected(&order.groups[0], raw[at])]);
+                    let (late, all) = counts.get(kind).copied().unwrap_or_default();
+                    answers.push(([(late + 0.5) / (all + 1.0), said.usual, said.trees, said.late], order.is_late()));
                 }
-                order.groups.iter().for_each(|group| backlog.opened(group, now));
+                false
             }
-            Happens::Overdue | Happens::Closed => {
-                let overdue = happens == Happens::Overdue;
-                for group in &order.groups {
-                    if overdue { backlog.overdue(group, now) } else { backlog.closed(group, order.is_late(), now) }
-                }
-                if overdue || !order.is_late() {
-                    if at < first_asked {
-                        let count = counts.entry(order.groups[0].as_str()).or_default();
-                        *count = (count.0 + f64::from(u8::from(overdue)), count.1 + 1.0);
-                    } else {
-                        drift.learn(&order.groups[0], raw[at], overdue);
-                    }
-                }
-            }
+            Happens::Overdue => deadlines.overdue(&id, now),
+            Happens::Closed => deadlines.closed(&id, now),
+        };
+        if ended && at < first_asked {
+            let count = counts.entry(kind).or_default();
+            *count = (count.0 + f64::from(u8::from(happens == Happens::Overdue)), count.1 + 1.0);
         }
     }
-    let answers: Vec<([f64; 4], bool)> = said.iter().zip(orders).filter_map(|(said, order)| Some(((*said)?, order.is_late()))).collect();
     let of = |place: usize| answers.iter().map(|(said, late)| (said[place], *late)).collect::<Vec<_>>();
     let names = ["baseline: share of the type", "baseline: its last weeks", "trees", "trees, kept right by outcomes"];
     let measured = names.into_iter().enumerate().map(|(place, what)| {
@@ -161,24 +132,6 @@ fn measure(orders: &[Order]) -> Document {
         measured: measured.collect(),
         reliability: reliability(&of(3)),
     }
-}
-
-fn values(backlog: &Backlog, order: &Order) -> Vec<f32> {
-    let hours = (order.due_us - order.created_us) as f64 / 3_600e6;
-    let weekday = (order.created_us.div_euclid(DAY_US) + 3).rem_euclid(7);
-    let due = (order.due_us.div_euclid(DAY_US) + 3).rem_euclid(7);
-    let mut values = vec![hours.max(1.0).ln() as f32, weekday as f32, due as f32];
-    order.groups.iter().for_each(|group| values.extend(backlog.read(group, order.created_us)));
-    values
-}
-
-fn fit(before: &[Order], rows: &[Vec<f32>], now: i64) -> Option<Risk> {
-    let known = |order: &Order| order.known_us() < now && now - order.created_us < AGE_MAX_US;
-    let taught: Vec<usize> = before.iter().enumerate().filter(|(_, order)| known(order)).map(|(at, _)| at).collect();
-    let values: Vec<f32> = taught.iter().flat_map(|at| rows[*at].iter().copied()).collect();
-    let late: Vec<bool> = taught.iter().map(|at| before[*at].is_late()).collect();
-    let weights: Vec<f32> = taught.iter().map(|at| 0.5_f64.powf((now - before[*at].created_us) as f64 / DAY_US as f64 / HALF_LIFE_D) as f32).collect();
-    Risk::fit(&values, rows.first()?.len(), &late, &weights, &RiskOptions::default())
 }
 
 /// The probability that a late order was said to be likelier late than one in time; equals count half.
