@@ -204,6 +204,16 @@ def following(root):
             event["data"]["caller"] = f"n{at}"
             yield event
 
+    def water(first, last):
+        """A gauge that fills in half an hour of rain, every six hours, and drains; each minute two readings."""
+        for minute in range(first, last):
+            since = minute % 360
+            level, rain = (since * 0.02, 60.0) if since < 30 else (0.6 * math.exp((30 - since) / 60), 0.0)
+            when = f"2026-01-{10 + minute // 1440:02}T{minute % 1440 // 60:02}:{minute % 60:02}"
+            for second, station, kind, unit, value in ((10, "rain-1", "rainfall", "mm/h", rain), (20, "gauge-1", "water_level", "m", round(level, 3))):
+                yield {"specversion": "1.0", "id": f"{station}-{minute}", "source": "acceptance/gauges", "type": "io.citybrain.sensor.observation.v1",
+                       "time": f"{when}:{second}Z", "data": {"datastream": station, "station": station, "property": kind, "unit": unit, "result": value, "district": "d01"}}
+
     def post(events):
         brain.post(json.dumps(list(events), ensure_ascii=False).encode(), "application/cloudevents-batch+json")
 
@@ -229,16 +239,28 @@ def following(root):
         members = wait_for(lambda: (found := joined()) and len(found) >= 10 and found, 30) or joined()
         check("a hot issue is told by the tenth report", len(issues) == 1 and issues[0].get("raised_after", 99) <= 10, json.dumps(issues, ensure_ascii=False)[:400])
         check("each membership says why", len(members) >= 10 and all(json.loads(row["words"]) for row in members), f"{len(members)} {members}"[:300])
-        before = [counted(table) for table in ("forecast", "forecast_score", "hot_issue_change", "hot_issue_member")]
+        foretold = brain.sql("SELECT count(*) AS n, sum(CASE WHEN late BETWEEN 0 AND 1 AND made_at < due THEN 1 ELSE 0 END) AS right FROM silver.deadline_forecast")[0]
+        outcomes = wait_for(lambda: (row := counted("deadline_forecast_score"))["n"] >= 100 and row, 60)
+        check("each case with a deadline is told how likely it will be late, and told what came", foretold["n"] == foretold["right"] > 100 and bool(outcomes), f"{foretold} {outcomes}")
+        for begin in range(0, 2160, 360):
+            post(water(begin, begin + 360))
+        wait_for(lambda: counted("level_forecast_score")["n"] >= 700, 90)
+        levels = brain.sql("SELECT count(*) AS n, avg(abs(s.error)) AS off, avg(abs(s.actual - s.level_m)) AS unchanged, sum(CASE WHEN f.id IS NULL THEN 1 ELSE 0 END) AS orphans "
+                           "FROM silver.level_forecast_score s LEFT JOIN silver.level_forecast f ON s.forecast = f.id WHERE s.lead_min = 30 AND s.made_at > '2026-01-10T18:00:00Z'")[0]
+        check("levels are foretold by the minute, better than saying that they stay", levels["n"] > 100 and levels["orphans"] == 0 and levels["off"] < levels["unchanged"], str(levels))
+        tables_said = ("forecast", "forecast_score", "hot_issue_change", "hot_issue_member", "deadline_forecast", "deadline_forecast_score", "level_forecast", "level_forecast_score")
+        before = [counted(table) for table in tables_said]
         brain.stop(signal.SIGKILL)
         shutil.rmtree(os.path.join(brain.home, "agents"), ignore_errors=True)
         brain.start()
         post(day(56))
         post(neighbours(12, 20, "2026-03-01"))
+        post(water(2160, 2400))
         wait_for(lambda: counted("hot_issue_member")["n"] >= before[3]["n"] + 5, 60)
-        after = [counted(table) for table in ("forecast", "forecast_score", "hot_issue_change", "hot_issue_member")]
+        wait_for(lambda: counted("level_forecast")["n"] >= before[6]["n"] + 100, 60)
+        after = [counted(table) for table in tables_said]
         check("after a crash, without their state, the followers say what is new and nothing twice",
-              all(row["n"] == row["ids"] for row in after) and after[0]["n"] > before[0]["n"] and after[3]["n"] > before[3]["n"], f"{before} {after}")
+              all(row["n"] == row["ids"] for row in after) and all(after[at]["n"] > before[at]["n"] for at in (0, 3, 4, 6)), f"{before} {after}")
     finally:
         brain.stop()
 

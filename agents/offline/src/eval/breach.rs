@@ -164,6 +164,8 @@ fn reliability(answers: &[(f64, bool)]) -> Vec<(usize, f64, f64)> {
 mod tests {
     use super::*;
 
+    const DAY_US: i64 = 86_400_000_000;
+
     #[test]
     fn the_area_counts_pairs() {
         assert_eq!(auc(vec![(0.1, false), (0.9, true)]), 1.0);
