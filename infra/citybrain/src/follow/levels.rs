@@ -165,13 +165,13 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Two gauges: one drains after rain every six hours, one lies still.
+    /// Two gauges: one drains after rain every six hours, one lies still in the dry.
     fn flow(levels: &mut Levels, minutes: std::ops::Range<i64>, said: &mut Vec<Said>) {
         for minute in minutes {
             let since = minute % 360;
             let (rain, level) = if since < 30 { (1.0, since as f64 * 0.02) } else { (0.0, 0.6 * (-(since - 30) as f64 / 60.0).exp()) };
             let at = time((29_700_000 + minute) * MINUTE_US);
-            for (station, level) in [("moving", level), ("still", 0.2)] {
+            for (station, level, rain) in [("moving", level, rain), ("still", 0.2, 0.0)] {
                 let data = json!({"station": station, "district": "d01", "minute": at, "level_m": level, "rain_mm": rain}).to_string();
                 levels.take(&Row { offset: 0, id: None, source: None, event_type: None, time_us: None, extensions: None, data: Some(&data) }, said);
             }
