@@ -253,7 +253,7 @@ impl<'model> Server<'model> {
         let mut prompts = self.step_tokens;
         let mut read = 0;
         // Those who write first: they need little, and somebody waits for their end.
-        let (writing, reading): (Vec<usize>, Vec<usize>) = self.occupied().partition(|it| self.is_writing(*it));
+        let (writing, reading): (Vec<usize>, Vec<usize>) = self.occupied().into_iter().partition(|it| self.is_writing(*it));
         for sequence in writing.into_iter().chain(reading) {
             let is_reading = !self.is_writing(sequence);
             let limit = if is_reading { room.min(prompts) } else { room };
@@ -275,14 +275,14 @@ impl<'model> Server<'model> {
         self.stats.busy_us += took.as_micros() as u64;
         self.stats.tokens_prefilled += read as u64;
         self.pace(read, took);
-        for sequence in self.occupied().collect::<Vec<_>>() {
+        for sequence in self.occupied() {
             self.keep(sequence)?;
         }
         Ok(true)
     }
 
-    fn occupied(&self) -> impl Iterator<Item = usize> {
-        (0..self.slots.len()).filter(|it| self.slots[*it].is_some()).collect::<Vec<_>>().into_iter()
+    fn occupied(&self) -> Vec<usize> {
+        (0..self.slots.len()).filter(|it| self.slots[*it].is_some()).collect()
     }
 
     fn is_writing(&self, sequence: usize) -> bool {

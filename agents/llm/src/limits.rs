@@ -35,7 +35,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// Tokens of an answer, for each task: what the longest right answer needs, twice over.
 pub const EXTRACT_TOKENS_MAX: u32 = 512;
 /// Tokens of a title.
-pub const TITLE_TOKENS_MAX: u32 = 96;
+pub const TITLE_TOKENS_MAX: u32 = 128;
 /// Tokens of a free answer, when the caller does not say.
 pub const FREE_TOKENS_MAX: u32 = 512;
 /// Metadata entries and array elements of a model file that are read; a vocabulary of 500,000 with its merges fits.

@@ -143,7 +143,8 @@ pub struct LocalPool {
 impl LocalPool {
     /// Starts an engine. Returns at once; must be called inside of a tokio runtime.
     pub fn start(config: LocalConfig) -> Self {
-        let (jobs, inbox) = mpsc::channel(config.waiting_max.max(1));
+        // Room for a burst on its way to the line, where it is decided who waits.
+        let (jobs, inbox) = mpsc::channel(config.waiting_max + BURST);
         let (card_out, card) = watch::channel(None);
         let recorder = Arc::new(Recorder::default());
         let gone = Arc::new(Notify::new());
@@ -282,6 +283,8 @@ struct Owner {
     gone: Arc<Notify>,
 }
 
+/// Requests that may be on their way to the line at once.
+const BURST: usize = 1_024;
 /// How often limits are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// Ends in a row after which nobody is left waiting for the engine.
@@ -639,13 +642,35 @@ mod tests {
         assert!(pool.metrics().restarts >= 2);
     }
 
+    #[cfg(unix)]
     #[tokio::test]
     async fn nobody_waits_longer_than_they_said() {
-        // It reads and never answers.
-        let config = LocalConfig { engine: "/bin/cat".into(), ..LocalConfig::default() };
-        let pool = LocalPool::start(config);
-        let request = Request::new(Task::title("路灯坏了").unwrap(), Priority::Four).within(Duration::from_millis(1));
-        let asked = pool.ask(request).await;
-        assert!(matches!(asked, Err(AskError::Deadline(_) | AskError::Absent(_))), "{asked:?}");
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let engine = folder.path().join("engine");
+        std::fs::write(&engine, "#!/bin/sh\nexec sleep 60\n").unwrap();
+        std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let pool = LocalPool::start(LocalConfig { engine, waiting_max: 2, ..LocalConfig::default() });
+        let task = Task::title("路灯坏了").unwrap();
+        let within = Duration::from_millis(300);
+        let ask = |priority| pool.ask(Request::new(task.clone(), priority).within(within));
+        let (a, b, c, d) = tokio::join!(ask(Priority::Three), ask(Priority::Four), ask(Priority::Four), ask(Priority::One));
+        assert_eq!(a, Err(AskError::Deadline(within)));
+        // The line has two places: the last comer waits for nothing, and the most urgent takes the place of the least.
+        let refused = [&b, &c].iter().filter(|it| matches!(it, Err(AskError::Busy { .. }))).count();
+        assert_eq!((refused, &d), (2, &Err(AskError::Deadline(within))), "{b:?} {c:?}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn loading_takes_no_longer_than_allowed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let engine = folder.path().join("engine");
+        std::fs::write(&engine, "#!/bin/sh\nexec sleep 60\n").unwrap();
+        std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let pool = LocalPool::start(LocalConfig { engine, load_ms_max: 20, pause_ms: 1, ..LocalConfig::default() });
+        let asked = pool.ask(Request::new(Task::title("路灯坏了").unwrap(), Priority::Four)).await;
+        assert!(matches!(&asked, Err(AskError::Absent(reason)) if reason.contains("not ready within 20 ms")), "{asked:?}");
     }
 }

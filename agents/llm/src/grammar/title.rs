@@ -106,7 +106,11 @@ impl TitleWords {
         let kind = kind(c);
         let units = self.units + cost(self.last, kind);
         // No title begins with a space, has two in a row or holds what is not seen.
-        let idle = c.is_control() || (c.is_whitespace() && c != ' ') || (kind == Kind::Space && self.last == Kind::Space);
+        // Nor does one that is full go on with marks.
+        let idle = c.is_control()
+            || (c.is_whitespace() && c != ' ')
+            || (kind == Kind::Space && self.last == Kind::Space)
+            || (matches!(kind, Kind::Space | Kind::Mark) && self.units == TITLE_UNITS_MAX);
         if idle || units > TITLE_UNITS_MAX || self.chars == TITLE_CHARS_MAX {
             return false;
         }
@@ -202,6 +206,7 @@ mod tests {
 
     #[test]
     fn a_title_is_one_line_that_says_something() {
+        assert!(!accepts("灯", &("灯".repeat(24) + ".")));
         for title in ["", " ", "a\nb", " a", "a  b", "...", "a\u{7f}", "\u{85}a", "\u{3000}灯"] {
             assert!(!accepts("a", title), "{title:?}");
         }
