@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use reqwest::{Client, Method, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -51,7 +51,7 @@ pub struct RemoteConfig {
 }
 
 /// One endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// What comes before `/v1/chat/completions`, such as `http://10.0.0.5:8080`.
@@ -59,7 +59,7 @@ pub struct Endpoint {
     /// The model's name there.
     pub model: String,
     /// The environment variable that holds the key, when one is needed. The key itself is in no file and in no log.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_env: Option<String>,
     /// How answers are held to their form there.
     #[serde(default)]
@@ -67,7 +67,7 @@ pub struct Endpoint {
 }
 
 /// How an endpoint holds answers to their form. They are checked in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// It takes a grammar in GBNF: llama-server.
