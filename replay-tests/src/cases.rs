@@ -205,6 +205,7 @@ fn heard(body: &Body) -> String {
         Body::WorkOrder(WorkOrder::Updated(it)) => format!("work order {} updated: {}", it.request_id, it.note.as_deref().unwrap_or("?")),
         Body::WorkOrder(WorkOrder::Closed(it)) => format!("work order {} closed: {}", it.request_id, it.resolution.as_deref().unwrap_or("?")),
         Body::Context(it) => format!("context {}", it.kind),
+        Body::Answer(it) => format!("{} answers {}: {} choices", it.model, it.request, it.choices.len()),
         Body::Command(it) => format!("{} says {} {}: {}", it.actor, name(&it.action), it.target, it.reason),
         Body::TimerFired(it) => format!("timer {}", it.timer),
         Body::Malformed(it) => format!("malformed {}", it.event_type),
@@ -217,6 +218,7 @@ fn heard(body: &Body) -> String {
 fn decided(effect: &Effect) -> String {
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     match effect {
+        Effect::Ask(it) => format!("asks      {} about {}: {} questions", it.id, it.case, it.questions.len()),
         Effect::Graph(it) => format!("graph     {} {} by {}", it.change, it.key, it.actor),
         Effect::Case(it) => format!(
             "case      {} {} -> {} by {}: {} [{} urgency {} unit {}]",

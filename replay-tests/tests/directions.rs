@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Our crates, and which of our crates each may use.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("schemas", &[]),
     ("graph", &["schemas"]),
     ("brain", &["schemas", "graph"]),
@@ -20,6 +20,8 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("detect", &[]),
     ("forecast", &[]),
     ("offline", &["schemas", "graph", "text", "learn", "hotspots", "detect", "forecast"]),
+    ("llm", &[]),
+    ("citybrain-engine", &["llm"]),
     ("lakehouse", &["schemas"]),
     ("pipelines", &["schemas", "lakehouse", "udf-host"]),
     ("udf-host", &[]),
@@ -27,7 +29,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("broker", &[]),
     ("gateway", &["schemas", "bus"]),
     ("webhooks", &["schemas"]),
-    ("citybrain", &["schemas", "graph", "brain", "rehearsal", "text", "learn", "hotspots", "detect", "forecast", "offline", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
+    ("citybrain", &["schemas", "graph", "brain", "rehearsal", "text", "learn", "hotspots", "detect", "forecast", "offline", "llm", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
     ("replay-tests", &["schemas", "graph", "brain"]),
 ];
 
@@ -35,7 +37,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
 const TESTS_MAY_USE: [(&str, &[&str]); 3] = [("bus", &["broker"]), ("gateway", &["broker"]), ("pipelines", &["graph"])];
 
 /// What a crate must not pull in, even through others.
-const MUST_NOT_PULL_IN: [(&str, &[&str]); 15] = [
+const MUST_NOT_PULL_IN: [(&str, &[&str]); 18] = [
     ("schemas", PURE),
     ("graph", PURE),
     ("brain", PURE),
@@ -47,6 +49,10 @@ const MUST_NOT_PULL_IN: [(&str, &[&str]); 15] = [
     ("forecast", PURE),
     ("offline", &["rdkafka", "rdkafka-sys", "axum", "datafusion", "deltalake", "llama-cpp-2"]),
     ("replay-tests", PURE),
+    ("llm", &["rdkafka", "rdkafka-sys", "datafusion", "deltalake", "llama-cpp-2"]),
+    ("citybrain-engine", &["rdkafka", "rdkafka-sys", "datafusion", "deltalake"]),
+    // An abort of llama.cpp cannot be caught: it lives in the engine's process.
+    ("citybrain", &["llama-cpp-2"]),
     ("lakehouse", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),
     ("pipelines", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),
     ("udf-host", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2", "deltalake"]),

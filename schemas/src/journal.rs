@@ -9,6 +9,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::agent::AgentAnswer;
 use crate::alert::{Headline, Verdict};
 use crate::case::VoidGround;
 use crate::matcher::Matcher;
@@ -83,6 +84,8 @@ pub enum Body {
     },
     /// The graph was changed.
     GraphChanged(GraphChanged),
+    /// What an agent answered.
+    Answer(AgentAnswer),
 }
 
 /// Changes of the graph, all of them or none.
@@ -454,6 +457,7 @@ impl Body {
             "workorder.created" => serde_json::from_slice(data).map(|it| Body::WorkOrder(WorkOrder::Created(it))),
             "workorder.updated" => serde_json::from_slice(data).map(|it| Body::WorkOrder(WorkOrder::Updated(it))),
             "workorder.closed" => serde_json::from_slice(data).map(|it| Body::WorkOrder(WorkOrder::Closed(it))),
+            "agent.answer" => serde_json::from_slice(data).map(Body::Answer),
             "city.command" => serde_json::from_slice(data).map(Body::Command),
             _ if short.starts_with("context.") => serde_json::from_slice::<serde_json::Value>(data).map(|value| {
                 Body::Context(ContextFact {

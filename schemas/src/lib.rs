@@ -33,6 +33,7 @@
 //! assert_eq!(read, Ok(event));
 //! ```
 
+pub mod agent;
 pub mod alert;
 pub mod audit;
 pub mod cap;

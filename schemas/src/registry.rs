@@ -18,7 +18,9 @@ macro_rules! builtin {
     };
 }
 
-const BUILTIN: [(&str, &str); 32] = builtin!(
+const BUILTIN: [(&str, &str); 34] = builtin!(
+    "agent.answer.v1.json",
+    "agent.request.v1.json",
     "alert.transition.v1.json",
     "audit.entry.v1.json",
     "case.transition.v1.json",

@@ -12,6 +12,10 @@ pub const INCIDENT: &str = "city.incident";
 pub const DISPATCH: &str = "city.dispatch";
 /// Decisions with their reasons.
 pub const DECISION: &str = "city.decision";
+/// What the brain asks the agents.
+pub const REQUEST: &str = "city.request";
+/// What they answer: an input of the brain.
+pub const ANSWER: &str = "city.answer";
 /// Notifications about alerts.
 pub const NOTIFICATION: &str = "city.notification";
 /// Receipts for notifications. A topic of its own: those of effects are written by the sequencer alone, which finds out

@@ -2,8 +2,9 @@
 //!
 //! Here: how a case begins, goes one legal step further, and leaves. `facts` says what other systems' facts do to it,
 //! `deadline` its clock, `merge` and `place` which reports are one matter, `machine` the cases of stations, `quality` what
-//! makes a problem order, `opinion` what models may say, `orders` what people may command, `tell` how it is all said.
+//! makes a problem order, `opinion` what small models may say, `ask` what is put to a language model, `orders` what people may command, `tell` how it is all said.
 
+mod ask;
 mod deadline;
 mod facts;
 mod machine;
@@ -28,6 +29,7 @@ use crate::limits;
 use self::opinion::Assigned;
 use crate::state::{Case, Handling, Leaving, Report, State, Turn};
 
+pub(crate) use ask::Asking;
 pub(crate) use machine::machine_key;
 pub(crate) use place::Spot;
 pub(crate) use tell::{Said, dispatch, emit};
@@ -103,7 +105,11 @@ impl State {
                 self.set_deadline(turn, &mut case, due, working);
                 self.merge(turn, turn.seq, &mut case, CaseState::Assigned, same.seq, RULES, &same.reason);
             }
-            None => self.take_up(turn, &mut case, assigned, (due, working), &intake),
+            None => {
+                let doubts = self.doubts(turn, &intake, &assigned);
+                self.take_up(turn, &mut case, assigned, (due, working), &intake);
+                self.ask(turn, &case, intake.text, doubts);
+            }
         }
         self.counts.cases += 1;
         let report = Report {
@@ -276,6 +282,7 @@ impl State {
         }
         self.unindex(seq, &mut case);
         self.forget_timer(&mut case);
+        self.unask(seq);
         self.counts.cases_left += 1;
     }
 

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use graph::{Change, Entry};
+use schemas::agent::{AgentRequest, Elements};
 use schemas::alert::AlertTransition;
 use schemas::case::CaseTransition;
 use schemas::event::Event;
@@ -29,6 +30,8 @@ pub enum Effect {
     Notification(Notification),
     /// Something was decided, with its reason: `city.decision`.
     Decision(Decision),
+    /// The agents are asked: `city.request`.
+    Ask(AgentRequest),
     /// The graph was changed: `city.graph`.
     Graph(GraphChange),
     /// The shell should append a `TimerFired` at this moment.
@@ -114,6 +117,24 @@ pub struct Decision {
     /// What every model that was asked thinks, shadows included: to compare them. Shadows decide nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opinions: Vec<Opinion>,
+    /// The elements of the form that a language model found in the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elements: Option<Elements>,
+    /// The question that was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The digest of the prompts, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// How the model was sampled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<String>,
+    /// Tokens read and written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u32>,
+    /// From the question to the answer, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u32>,
     /// How sure, in thousandths.
     pub confidence_permille: u32,
     /// Why, step by step.
@@ -303,6 +324,7 @@ pub fn effect_event(effect: &Effect, record: &JournalRecord) -> Option<(String, 
         }
         Effect::Dispatch(it) => (topics::DISPATCH.to_owned(), "dispatch", &it.id, &it.unit, it.at, it.incident.as_ref(), json(it)),
         Effect::Decision(it) => (topics::DECISION.to_owned(), "decision", &it.id, &it.subject, it.at, None, json(it)),
+        Effect::Ask(it) => (topics::REQUEST.to_owned(), "agent.request", &it.id, &it.case, it.at, None, json(it)),
         Effect::Graph(it) => (topics::GRAPH.to_owned(), "graph.change", &it.id, &it.key, it.at, None, json(it)),
         Effect::WakeAt(_) => return None,
     };

@@ -46,6 +46,9 @@ use state::{State, Timer, Turn, Wake, quote};
 /// The layout of a snapshot. 5: incidents are trees of events.
 const LAYOUT: u32 = 5;
 
+/// The setting that says of how many of a thousand reports the agents may be asked; 0 at first.
+pub const ASK_PERMILLE: &str = "ask_permille";
+
 /// What the brain is told once; everything that changes later comes as a `ConfigChanged` record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -114,6 +117,7 @@ impl Brain {
             timers: BTreeSet::new(),
             commands: VecDeque::new(),
             counts: Counts::default(),
+            asking: cases::Asking::default(),
         };
         Self { graph, state, memo: BTreeMap::new() }
     }
@@ -166,6 +170,7 @@ impl Brain {
                 state.request_closed(&mut turn, source, &key(record, &order.request_id), order);
             }
             Body::Context(_) => state.arrive(&mut turn, record),
+            Body::Answer(answer) => state.answered(&mut turn, answer),
             Body::Command(command) => state.command(&mut turn, command),
             Body::TimerFired(fired) => state.timer(&mut turn, fired),
             Body::Malformed(malformed) => {
@@ -293,6 +298,21 @@ impl Brain {
         self.state.counts
     }
 
+    /// Of how many of a thousand reports the agents may be asked.
+    pub fn ask_permille(&self) -> u32 {
+        self.state.asking.permille
+    }
+
+    /// The questions that wait for an answer, as request and case.
+    pub fn awaited(&self) -> impl Iterator<Item = (&str, String)> {
+        self.state.asking.awaited()
+    }
+
+    /// Questions put to agents, answers that came in time, and answers that changed something.
+    pub fn asked(&self) -> [u64; 3] {
+        [self.state.asking.asked, self.state.asking.answered, self.state.asking.decided]
+    }
+
     /// The graph that decisions rest on.
     pub fn graph(&self) -> &Graph {
         &self.graph
@@ -312,6 +332,13 @@ fn configure(state: &mut State, key: &str, value: &str) -> Result<String, String
                 Ok(format!("{minutes} minutes from UTC"))
             }
             Ok(_) | Err(_) => Err(format!("`{}` is not a number of minutes within 14 hours", quote(value))),
+        },
+        ASK_PERMILLE => match value.parse::<u32>() {
+            Ok(permille) if permille <= 1000 => {
+                state.asking.permille = permille;
+                Ok(format!("agents are asked about {permille} of a thousand reports at most"))
+            }
+            Ok(_) | Err(_) => Err(format!("`{}` is not a number of thousandths", quote(value))),
         },
         _ => Err(format!("there is no setting `{}`", quote(key))),
     }

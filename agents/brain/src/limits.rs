@@ -205,3 +205,18 @@ pub(crate) const WORDS_MAX: usize = 8;
 
 /// Characters of a person's or another system's text that are repeated in reasons.
 pub(crate) const QUOTE_CHARS_MAX: usize = 120;
+
+/// A text with fewer characters says nothing that a language model could understand and words could not.
+pub(crate) const ASKED_CHARS_MIN: usize = 6;
+/// Characters of a text that are put to a model.
+pub(crate) const ASKED_CHARS_MAX: usize = 4_000;
+/// Cases about which an answer is awaited; the oldest question is given up when there is one more.
+pub(crate) const ASKED_MAX: usize = 10_000;
+/// Questions that may be saved up for a busy hour, in thousandths.
+pub(crate) const ASK_CREDIT_MAX: u32 = 50_000;
+/// Options of a question.
+pub(crate) const OFFERS_MAX: usize = 24;
+/// Words of a category that explain it.
+pub(crate) const OFFER_WORDS_MAX: usize = 6;
+/// From here on a language model's answer decides.
+pub(crate) const ANSWER_SURE_PERMILLE: u32 = 700;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alerts::Alerting;
 use crate::alerts::warning::PublicWarning;
-use crate::cases::Spot;
+use crate::cases::{Asking, Spot};
 use crate::clock::Clocks;
 use crate::effect::{Decision, Effect, WakeAt};
 use crate::incidents::{Incident, Loose};
@@ -53,6 +53,9 @@ pub(crate) struct State {
     pub(crate) timers: BTreeSet<Timer>,
     pub(crate) commands: VecDeque<String>,
     pub(crate) counts: Counts,
+    /// What agents are asked.
+    #[serde(default)]
+    pub(crate) asking: Asking,
 }
 
 /// A case as the brain holds it.
@@ -347,6 +350,12 @@ impl Turn<'_> {
             models: Vec::new(),
             candidates: Vec::new(),
             opinions: Vec::new(),
+            elements: None,
+            request: None,
+            prompt: None,
+            sampler: None,
+            tokens: None,
+            latency_ms: None,
             confidence_permille: 1000,
             reason,
             graph_version: self.graph.version(),

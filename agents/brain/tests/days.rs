@@ -93,7 +93,7 @@ fn apply(brain: &mut Brain, seq: &mut u64, event: Option<()>, body: Body, time: 
         Effect::Incident(change) => !crowd || change.member.as_deref().is_some_and(|member| member.starts_with("alert")),
         // That people are told later is told when they are.
         Effect::WakeAt(it) => !crowd && event_or_more && !it.timer.starts_with("notify/") && !it.timer.ends_with("/life"),
-        Effect::Alert(_) | Effect::Dispatch(_) | Effect::Notification(_) => true,
+        Effect::Alert(_) | Effect::Ask(_) | Effect::Dispatch(_) | Effect::Notification(_) => true,
     };
     let sentences: Vec<String> = effects.iter().filter(stands_out).map(sentence).collect();
     if !sentences.is_empty() || (event_or_more && !crowd) {
@@ -243,6 +243,7 @@ fn plain(id: &str) -> String {
 
 fn sentence(effect: &Effect) -> String {
     match effect {
+        Effect::Ask(it) => format!("asks about {}: {} questions", plain(&it.case), it.questions.len()),
         Effect::Graph(it) => format!("graph: {} {} by {}", it.change, it.key, it.actor),
         Effect::Case(it) => {
             let from = it.from.map(|from| format!("{} → ", from.zh())).unwrap_or_default();

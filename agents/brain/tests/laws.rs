@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use graph::{Graph, Pack};
 use proptest::prelude::*;
 use schemas::Registry;
+use schemas::agent::{AgentAnswer, Choice};
 use schemas::alert::{AlertState, Status};
 use schemas::case::{CaseChange, CaseState};
 use schemas::journal::*;
@@ -135,6 +136,8 @@ enum Wish {
     Body(Body),
     Read(Body, Understood),
     Command { action: Action, nth: usize, alert: bool, unit: Option<String>, due: Option<DateTime<Utc>> },
+    /// To the n-th question that waits, or to one that nobody asked.
+    Answer { nth: usize, choices: Vec<Choice> },
     Timer,
     Pack(&'static str),
 }
@@ -153,6 +156,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         Just(Body::Context(ContextFact::default())),
     ];
     prop_oneof![
+        1 => Just(Wish::Body(Body::ConfigChanged { key: brain::ASK_PERMILLE.to_owned(), value: "1000".to_owned() })),
+        2 => (0usize..4, prop::collection::vec(choice(), 0..3)).prop_map(|(nth, choices)| Wish::Answer { nth, choices }),
         6 => work_order().prop_map(Wish::Body),
         2 => hotline().prop_map(Wish::Body),
         2 => (hotline(), understood()).prop_map(|(body, understood)| Wish::Read(body, understood)),
@@ -184,6 +189,17 @@ fn understood() -> impl Strategy<Value = Understood> {
     )
 }
 
+/// What an agent may choose: what was offered, and what was not.
+fn choice() -> impl Strategy<Value = Choice> {
+    let label = prop::sample::select(vec!["flooding", "noise", "other", "garbage", "drainage", "duty-office", ""]);
+    (any::<bool>(), label, 0u32..1_200).prop_map(|(category, label, permille)| Choice {
+        task: if category { Task::Category } else { Task::Unit },
+        label: label.to_owned(),
+        permille,
+        runners_up: vec![RunnerUp { label: "garbage".to_owned(), permille: 10 }],
+    })
+}
+
 /// What comes, and when it says that it happened, if it does.
 fn wishes(count: usize) -> impl Strategy<Value = Vec<(Wish, Option<DateTime<Utc>>)>> {
     prop::collection::vec((wish(), proptest::option::weighted(0.9, moment())), 1..count)
@@ -195,6 +211,10 @@ fn grant(brain: &Brain, wish: &Wish, time: Option<DateTime<Utc>>) -> JournalReco
     let understood = if let Wish::Read(_, understood) = wish { Some(understood.clone()) } else { None };
     let (body, event) = match wish {
         Wish::Body(body) | Wish::Read(body, _) => (body.clone(), true),
+        Wish::Answer { nth, choices } => {
+            let (request, case) = brain.awaited().nth(*nth).map_or(("nothing", "case-000000000001".to_owned()), |it| it);
+            (Body::Answer(AgentAnswer { request: request.to_owned(), case, choices: choices.clone(), ..AgentAnswer::default() }), true)
+        }
         Wish::Timer => match brain.next_timer() {
             Some((due, timer)) => (Body::TimerFired(TimerFired { timer: timer.to_owned(), due }), false),
             None => (Body::Context(ContextFact::default()), true),
@@ -268,7 +288,7 @@ impl Fold {
                     let cap = alert.cap.as_deref().map(schemas::cap::CapAlert::parse);
                     assert!(cap.map_or(ended, |cap| cap.is_ok() && !ended), "each change until the end is a valid CAP message");
                 }
-                Effect::Incident(_) | Effect::Dispatch(_) | Effect::Notification(_) | Effect::Decision(_) | Effect::Graph(_) | Effect::WakeAt(_) => {}
+                Effect::Ask(_) | Effect::Incident(_) | Effect::Dispatch(_) | Effect::Notification(_) | Effect::Decision(_) | Effect::Graph(_) | Effect::WakeAt(_) => {}
             }
         }
     }

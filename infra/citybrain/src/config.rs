@@ -50,6 +50,39 @@ pub struct Config {
     pub log_json: bool,
     /// Receivers of notifications.
     pub webhooks: Vec<webhooks::Receiver>,
+    /// The language model.
+    pub llm: Llm,
+}
+
+/// The language model that agents ask; without `model` and `endpoints` there is none.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Llm {
+    /// A GGUF file.
+    pub model: String,
+    /// Threads of the engine.
+    pub threads: u32,
+    /// Requests that the engine works on at once.
+    pub sequences: u32,
+    /// Tokens of prompt and answer together.
+    pub context: u32,
+    /// Of how many of a thousand reports it may be asked, at most.
+    pub ask_permille: u32,
+    /// OpenAI-compatible endpoints to ask instead.
+    pub endpoints: Vec<llm::remote::Endpoint>,
+}
+
+impl Default for Llm {
+    fn default() -> Llm {
+        Llm { model: String::new(), threads: 1, sequences: 8, context: 2_048, ask_permille: 300, endpoints: Vec::new() }
+    }
+}
+
+impl Llm {
+    /// Of how many of a thousand reports agents may be asked: of none when there is no model.
+    pub fn asks(&self) -> u32 {
+        if self.model.is_empty() && self.endpoints.is_empty() { 0 } else { self.ask_permille.min(1_000) }
+    }
 }
 
 impl Default for Config {
@@ -72,6 +105,7 @@ impl Default for Config {
             log: "warn".to_string(),
             log_json: false,
             webhooks: Vec::new(),
+            llm: Llm::default(),
         }
     }
 }
@@ -105,6 +139,12 @@ const KEYS: &[Key] = &[
         since: "0.1",
         zh: "预警通知的接收方：[[webhooks]] name、url、kind（alertmanager、cloudevents、pagerduty）、levels、scenarios、public、secret、max_age_s；见 docs/alerts.md",
         en: "receivers of notifications: [[webhooks]] name, url, kind (alertmanager, cloudevents, pagerduty), levels, scenarios, public, secret, max_age_s; see docs/alerts.md",
+    },
+    Key {
+        name: "llm",
+        since: "0.1",
+        zh: "语言模型：model（GGUF 文件）或 endpoints（OpenAI 兼容端点）；均为空则不用模型；ask_permille 为每千件诉求最多询问的件数；见 docs/agents.md",
+        en: "language model: model (a GGUF file) or endpoints (OpenAI-compatible); without both there is none; ask_permille: of how many of a thousand reports it may be asked; see docs/agents.md",
     },
     Key { name: "kafka_options", since: "0.1", zh: "librdkafka 的其他设置（表）", en: "further librdkafka settings (a table)" },
 ];

@@ -8,6 +8,7 @@
 //! Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but something was
 //! refused.
 
+mod agents;
 mod audit;
 mod bench;
 mod city;

@@ -28,6 +28,7 @@ use crate::audit::AuditHandle;
 use crate::city_files::CityFiles;
 use crate::city_graph::{self, CityGraph};
 use crate::cli::{Invocation, Part};
+use crate::agents::{self, Agents};
 use crate::follow::{Fold, Follower, Late, Levels, Matters, Volumes};
 use crate::home::{Home, HomeLock, Running};
 use crate::jobs::{self, Jobs, Manager, Shop};
@@ -257,8 +258,10 @@ impl Service {
             let progress = Progress::new("brain");
             let files = CityFiles::of(home)?;
             let understanding = Understanding::of(home.root(), brain::Config::default().utc_offset_minutes);
+            // Nobody answers what is imported or measured.
+            let asks = if options.notify || runs(Part::Agents) { context.config.llm.asks() } else { 0 };
             let snapshots = SnapshotStore::new(&home.dir("brain"));
-            let (driver, handle) = Sequencer::open(&bus, snapshots, &files, context.config.snapshot_every_records, progress.clone(), understanding).await?;
+            let (driver, handle) = Sequencer::open(&bus, snapshots, &files, context.config.snapshot_every_records, asks, progress.clone(), understanding).await?;
             progress.set(driver.positions());
             parts.track(&progress);
             let filter = Filter::topics(topics::INPUTS);
@@ -269,8 +272,16 @@ impl Service {
             parts.set("brain", State::Ready);
         }
         let mut following = Vec::new();
+        let mut language = None;
         if runs(Part::Agents) {
             let folder = home.dir("agents");
+            if let Some(backend) = agents::backend(&context.config.llm)? {
+                let agents = Agents::open(&bus, &folder, backend.clone(), &parts).await?;
+                let (reader, progress) = (agents.reader(&tap)?, agents.progress());
+                tasks.push(supervise.run("agents", agents.run(reader, stopped.clone())));
+                following.push(Reading { progress, filter: Filter::topics([schemas::topics::REQUEST]), job: None });
+                language = Some(backend);
+            }
             following.push(follow::<Volumes>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
             following.push(follow::<Late>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
             following.push(follow::<Levels>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
@@ -346,7 +357,7 @@ impl Service {
                 forms: Arc::new(forms(home)?),
                 ..GatewayConfig::default()
             };
-            let view = View { sequencer, lake: lake.clone(), bus: bus.clone(), parts: parts.clone(), jobs: jobs.clone(), types: types.clone() };
+            let view = View { sequencer, language, lake: lake.clone(), bus: bus.clone(), parts: parts.clone(), jobs: jobs.clone(), types: types.clone() };
             let gateway = Gateway::new(door.clone(), hub, Arc::new(view), config);
             let mut asked = doors_stopped;
             doors.push(tokio::spawn(listener.serve(gateway, async move { asked_to_stop(&mut asked).await })));

@@ -8,8 +8,8 @@ use schemas::{Registry, topics};
 /// Beginnings of the names of our topics; on a shared cluster there are others that are none of our business.
 const OURS: [&str; 3] = ["raw.", "city.", "alert."];
 
-/// The brain's inputs: what people and detectors say. Each has one partition, so that its order is the order of the log.
-pub const INPUTS: [&str; 3] = [topics::SIGNAL, "raw.hotline", "raw.workorder"];
+/// The brain's inputs: what people, detectors and agents say. Each has one partition, so that its order is the order of the log.
+pub const INPUTS: [&str; 4] = [topics::SIGNAL, topics::ANSWER, "raw.hotline", "raw.workorder"];
 
 /// Every topic that has to be there. Kept for ever: the log is the ground state.
 pub fn specs(registry: &Registry, sensor_partitions: i32) -> Vec<TopicSpec> {
@@ -33,7 +33,7 @@ pub fn ours() -> Filter {
 
 /// What the live stream carries: what the brain decides, and hot issues. Forecasts and minutes are many, and nobody waits for one.
 pub fn decided() -> Filter {
-    Filter::prefixes([topics::ALERT_PREFIX, "city."]).except(topics::JOURNAL).except(topics::DEVICE).except(topics::FORECAST).except(topics::LEVEL)
+    Filter::prefixes([topics::ALERT_PREFIX, "city."]).except(topics::JOURNAL).except(topics::DEVICE).except(topics::FORECAST).except(topics::LEVEL).except(topics::REQUEST).except(topics::ANSWER)
 }
 
 /// Whether events of a topic may be repeats of earlier ones: what comes from outside.

@@ -15,6 +15,7 @@ use schemas::journal::{Body, Command};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::agents;
 use crate::graph_door;
 use crate::jobs::Jobs;
 use crate::lang::t;
@@ -28,6 +29,8 @@ use crate::understanding::lock;
 pub struct View {
     /// The decision plane, when it runs in this process.
     pub sequencer: Option<SequencerHandle>,
+    /// The language model, when agents ask one in this process.
+    pub language: Option<Arc<dyn llm::Backend>>,
     /// The lake.
     pub lake: Lake,
     /// The bus.
@@ -232,7 +235,16 @@ impl CityView for View {
 
     fn models(&self) -> Value {
         let nothing = || json!({ "items": [], "problems": [], "panics": 0 });
-        self.sequencer.as_ref().map_or_else(nothing, |sequencer| lock(&sequencer.models).report())
+        let mut models = self.sequencer.as_ref().map_or_else(nothing, |sequencer| lock(&sequencer.models).report());
+        if let Some(language) = &self.language {
+            models["language"] = json!({ "card": language.card(), "metrics": language.metrics() });
+        }
+        if let Some(sequencer) = &self.sequencer {
+            let core = sequencer.core.lock().expect("the core is never poisoned");
+            let [asked, answered, decided] = core.brain().asked();
+            models["asking"] = json!({ "permille": core.brain().ask_permille(), "asked": asked, "answered": answered, "decided": decided, "waiting": core.brain().awaited().count() });
+        }
+        models
     }
 
     fn alerting(&self) -> Result<Value, ViewError> {
@@ -293,6 +305,9 @@ impl CityView for View {
             for (unit, count) in core.brain().alarm_load() {
                 text.push_str(&format!("citybrain_unit_notifications_total{{unit=\"{unit}\"}} {count}\n"));
             }
+        }
+        if let Some(language) = &self.language {
+            text.push_str(&agents::metrics(&language.metrics()));
         }
         let restarts = self.parts.restarts.load(Ordering::Relaxed);
         text.push_str(&format!("# HELP citybrain_restarts_total Restarts of the parts after a failure.\n# TYPE citybrain_restarts_total counter\ncitybrain_restarts_total {restarts}\n"));

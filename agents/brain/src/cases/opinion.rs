@@ -118,7 +118,7 @@ fn candidates(graph: &Graph, opinions: &[Opinion], intake: &Intake<'_>, assigned
 }
 
 /// Whether a matter falls to the unit that owes what nobody else does.
-fn is_last_resort(graph: &Graph, owed: &Owed) -> bool {
+pub(crate) fn is_last_resort(graph: &Graph, owed: &Owed) -> bool {
     graph.city().is_some_and(|city| city.default_unit == owed.unit)
 }
 

@@ -23,6 +23,7 @@ impl State {
         turn.at = self.clocks.at(case.timeline).unwrap_or(case.moved).max(case.moved);
         let (actor, reason) = (quote(&command.actor), quote(&command.reason));
         let (actor, reason) = (actor.as_str(), reason.as_str());
+        self.unask(seq);
         match command.action {
             Action::Unmerge => self.unmerge(turn, seq, actor, reason),
             _ if case.merged_into.is_some() => {
@@ -203,8 +204,8 @@ impl State {
         Ok(())
     }
 
-    /// Another category: its deadline from now on, and the unit that owes it. Kept as a correction of the triage.
-    fn recategorise(&mut self, turn: &mut Turn<'_>, command: &Command, seq: u64, mut case: Box<Case>) -> Result<(), String> {
+    /// Another category, as somebody says. Kept as a correction of the triage.
+    fn recategorise(&mut self, turn: &mut Turn<'_>, command: &Command, seq: u64, case: Box<Case>) -> Result<(), String> {
         let wanted = command.category.as_deref().ok_or("a correction needs the new category")?;
         let category = turn.graph.category(wanted).ok_or_else(|| format!("the graph has no category `{}`", quote(wanted)))?;
         if category.id == case.category {
@@ -213,28 +214,44 @@ impl State {
         if !case.state.may_become(CaseState::Assigned) {
             return Err(format!("{} may not become {}", case.state.zh(), CaseState::Assigned.zh()));
         }
-        let owed = self.owes(turn, &category.id, case.district.as_deref(), case.lat.zip(case.lon));
-        let (due, deadline, due_said) = self.due_by(turn, &category.id);
-        let was = format!("was {} at {}", case.category, case.unit.as_deref().unwrap_or("nobody"));
         let (actor, reason) = (quote(&command.actor), quote(&command.reason));
+        let correction = turn.decision("correction", &case.id, "person", "", format!("{actor}: {reason}"));
+        self.set_category(turn, seq, case, &category.id, &actor, &reason, correction);
+        Ok(())
+    }
+
+    /// Gives a case another category of the graph: its deadline from now on, and the unit that owes it. `decision` says who decided it.
+    #[expect(clippy::too_many_arguments, reason = "who, what and why of one transition")]
+    pub(crate) fn set_category(&mut self, turn: &mut Turn<'_>, seq: u64, mut case: Box<Case>, category: &str, actor: &str, reason: &str, decision: Decision) {
+        let by_person = decision.tier == "person";
+        let owed = self.owes(turn, category, case.district.as_deref(), case.lat.zip(case.lon));
+        let (due, deadline, due_said) = self.due_by(turn, category);
+        let was = format!("was {} at {}", case.category, case.unit.as_deref().unwrap_or("nobody"));
         self.unindex(seq, &mut case);
-        case.category.clone_from(&category.id);
-        case.scenario = turn.graph.scenario_of_category(&category.id).map(str::to_owned);
-        case.handling.urgency = if case.handling.risk_to_life { 1 } else { category.urgency };
-        case.urgency = if case.risk_to_life { 1 } else { category.urgency };
+        category.clone_into(&mut case.category);
+        case.scenario = turn.graph.scenario_of_category(category).map(str::to_owned);
+        let usual = turn.graph.category(category).map_or(4, |category| category.urgency);
+        // Only a person makes a matter less urgent.
+        let urgency = |was: u8, risk_to_life: bool| if risk_to_life { 1 } else if by_person { usual } else { usual.min(was) };
+        case.handling.urgency = urgency(case.handling.urgency, case.handling.risk_to_life);
+        case.urgency = urgency(case.urgency, case.risk_to_life);
         let why = owed.path.iter().skip(1).cloned().chain([due_said]).collect::<Vec<_>>().join("; ");
-        let correction = Decision {
-            category: Some(category.id.clone()),
+        let decision = Decision {
+            id: turn.next_id(),
+            outcome: format!("{category} to {}", owed.unit),
+            reason: format!("{}; {was}; {why}", decision.reason),
+            category: Some(category.to_owned()),
             unit: Some(owed.unit.clone()),
             urgency: Some(case.urgency),
             risk_to_life: Some(case.risk_to_life),
-            ..turn.decision("correction", &case.id, "person", &format!("{} to {}", category.id, owed.unit), format!("{actor}: {reason}; {was}; {why}"))
+            ..decision
         };
-        turn.effects.push(Effect::Decision(correction));
+        turn.effects.push(Effect::Decision(decision));
+        // What waited for approval waits for that of the unit that owes it now; a person who corrects decides that, too.
+        case.proposed_unit = case.proposed_unit.filter(|_| !by_person).map(|_| owed.unit.clone());
         case.unit = Some(owed.unit);
-        case.proposed_unit = None;
         self.set_deadline(turn, &mut case, due, deadline.is_working());
-        let said = Said { change: CaseChange::Recategorised, ..Said::by(&actor, &reason) };
+        let said = Said { change: CaseChange::Recategorised, ..Said::by(actor, reason) };
         self.step(turn, &mut case, CaseState::Assigned, &said);
         self.start_clock(turn, &mut case);
         self.index(turn, seq, &mut case);
@@ -246,6 +263,5 @@ impl State {
         self.join_case(turn, &mut now, "");
         let (member, incident) = (now.id, now.incident);
         self.belongs(&member, incident.as_deref());
-        Ok(())
     }
 }

@@ -140,6 +140,14 @@ impl Core {
         }
     }
 
+    /// Numbers and applies how much agents may be asked; nothing when that is so already.
+    pub fn set_ask_permille(&mut self, wanted: u32, now_us: i64, round: &mut Vec<Sequenced>) {
+        if self.brain.ask_permille() != wanted {
+            let body = Body::ConfigChanged { key: brain::ASK_PERMILLE.to_string(), value: wanted.to_string() };
+            self.number(None, None, body, None, now_us, round);
+        }
+    }
+
     /// Numbers and applies an arrival, after the timers that are due before it. What stands before the positions is a
     /// repeat and is passed over.
     pub fn apply_arrival(&mut self, arrival: Arrival, now_us: i64, round: &mut Vec<Sequenced>) {

@@ -1,0 +1,468 @@
+//! The loop: several requests, one step of the model for all of them.
+//!
+//! Each request has a sequence of its own in the cache of keys and values. A step feeds every request that writes its next
+//! token, and fills what is left with pieces of prompts, so that a newcomer joins at the next step and a long prompt holds
+//! nobody up. Sequences have separate caches: an answer does not depend on its neighbours, bit for bit.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams, LlamaPoolingType};
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::token::LlamaToken;
+use llm::grammar::{Constraint, Rule};
+use llm::task::{Dialect, letter};
+use llm::wire::{Ask, End, Mark, Raw, Stats};
+
+use crate::model::{Loaded, Tokens};
+use crate::pick::{Pick, letters, pick};
+
+/// How the engine is set.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Threads.
+    pub threads: u32,
+    /// Requests at once.
+    pub sequences: u32,
+    /// Tokens of prompt and answer together, for each.
+    pub context: u32,
+    /// Type of the cache of keys and values.
+    pub cache: KvCacheType,
+}
+
+/// Tokens of one step. llama.cpp asserts that a batch is no larger than this.
+pub const STEP_TOKENS_MAX: usize = 512;
+/// Tokens of prompts in a step, at least: with fewer, reading gets slow.
+const STEP_TOKENS_MIN: usize = 32;
+/// What a step may take; with a large model it holds fewer tokens, so that signs of life and newcomers do not wait.
+const STEP: Duration = Duration::from_millis(250);
+/// Beginnings of prompts that are kept for models with a chat template, whose instructions are long.
+const KEPT_MAX: usize = 3;
+/// Shorter beginnings are read again: that costs less than a copy.
+const KEPT_TOKENS_MIN: usize = 16;
+
+/// What became of a request.
+pub enum Outcome {
+    /// It is answered.
+    Answer(Raw),
+    /// It cannot be.
+    Failed(String),
+}
+
+struct Slot {
+    ask: Ask,
+    arrived: Instant,
+    /// Prompt and answer.
+    line: Vec<LlamaToken>,
+    prompt: usize,
+    /// How many of them the model has read.
+    fed: usize,
+    /// Where the beginning that is worth keeping ends; 0 when there is none.
+    keep: usize,
+    reused: usize,
+    machine: Option<Box<dyn Constraint>>,
+    out: Vec<u8>,
+    marks: Vec<Mark>,
+    first_us: u64,
+    /// Where in the batch of this step its logits are.
+    logits_at: Option<i32>,
+}
+
+struct Kept {
+    tokens: Vec<LlamaToken>,
+    used: u64,
+}
+
+/// A model at work.
+pub struct Server<'model> {
+    loaded: &'model Loaded,
+    backend: &'model LlamaBackend,
+    settings: Settings,
+    context: LlamaContext<'model>,
+    embedder: Option<LlamaContext<'model>>,
+    batch: LlamaBatch<'static>,
+    slots: Vec<Option<Slot>>,
+    kept: Vec<Option<Kept>>,
+    stats: Stats,
+    /// Tokens of prompts that a step takes now.
+    step_tokens: usize,
+    /// Answers never end by themselves. Only while measuring.
+    pub endless: bool,
+}
+
+impl<'model> Server<'model> {
+    /// Makes room for all sequences. The error says what to lower when there is too little memory.
+    pub fn new(backend: &'model LlamaBackend, loaded: &'model Loaded, settings: Settings) -> Result<Self> {
+        let kept = match loaded.dialect {
+            Dialect::Native => 0,
+            Dialect::Chat => KEPT_MAX,
+        };
+        let sequences = settings.sequences + kept as u32;
+        let params = params(settings, sequences).with_n_batch(STEP_TOKENS_MAX as u32).with_n_ubatch(STEP_TOKENS_MAX as u32);
+        let context = loaded.model.new_context(backend, params).map_err(|error| {
+            anyhow!("no memory for {sequences} times {} tokens: lower `sequences` or `context` ({error})", settings.context)
+        })?;
+        Ok(Self {
+            loaded,
+            backend,
+            settings,
+            context,
+            embedder: None,
+            batch: LlamaBatch::new(STEP_TOKENS_MAX, 1),
+            slots: (0..settings.sequences).map(|_| None).collect(),
+            kept: (0..kept).map(|_| None).collect(),
+            stats: Stats::default(),
+            step_tokens: 128,
+            endless: false,
+        })
+    }
+
+    /// What has been done so far.
+    pub fn stats(&self) -> Stats {
+        Stats { active: self.slots.iter().flatten().count() as u32, ..self.stats.clone() }
+    }
+
+    /// Whether no request is worked on.
+    pub fn is_idle(&self) -> bool {
+        self.slots.iter().all(Option::is_none)
+    }
+
+    /// Takes a request. Some when it is over already: an embedding, or one that cannot be answered.
+    pub fn enter(&mut self, ask: Ask) -> Option<Outcome> {
+        let arrived = Instant::now();
+        let result = match ask.rule {
+            Rule::Embed => self.embed(&ask, arrived).map(|raw| Some(Outcome::Answer(raw))),
+            _ => self.seat(ask, arrived).map(|()| None),
+        };
+        result.unwrap_or_else(|error| Some(Outcome::Failed(format!("{error:#}"))))
+    }
+
+    fn seat(&mut self, ask: Ask, arrived: Instant) -> Result<()> {
+        let free = self.slots.iter().position(Option::is_none);
+        let sequence = free.ok_or_else(|| anyhow!("all {} sequences are taken: ask later", self.slots.len()))?;
+        let machine = ask.rule.machine()?;
+        if let Rule::Choose { options } = ask.rule {
+            let letters = self.loaded.words.letters.iter().take(usize::from(options));
+            if letters.clone().any(Vec::is_empty) || letters.len() != usize::from(options) {
+                bail!("the model has no token for each of {options} letters");
+            }
+        }
+        let Tokens { mut line, fixed } = self.loaded.tokens(&ask.prompt)?;
+        let prompt = line.len();
+        let room = self.settings.context as usize;
+        if prompt >= room {
+            bail!("the prompt has {prompt} tokens, and a sequence has room for {room}: raise `context`");
+        }
+        let mut out = Vec::new();
+        let mut marks = Vec::new();
+        let mut machine = machine;
+        if let Some(machine) = machine.as_mut() {
+            self.force(machine.as_mut(), &mut line, &mut out, &mut marks);
+        }
+        let (fed, keep) = self.recall(sequence, &line, fixed)?;
+        self.stats.tokens_reused += fed as u64;
+        let slot =
+            Slot { ask, arrived, line, prompt, fed, keep, reused: fed, machine, out, marks, first_us: 0, logits_at: None };
+        self.slots[sequence] = Some(slot);
+        Ok(())
+    }
+
+    /// Copies the kept beginning of a prompt, if there is one. Returns how much has been read already, and where the
+    /// beginning ends that should be kept.
+    fn recall(&mut self, sequence: usize, line: &[LlamaToken], fixed: usize) -> Result<(usize, usize)> {
+        self.clear(sequence)?;
+        if fixed < KEPT_TOKENS_MIN || self.kept.is_empty() {
+            return Ok((0, 0));
+        }
+        let found = self.kept.iter().position(|it| it.as_ref().is_some_and(|it| it.tokens == line[..fixed]));
+        let Some(index) = found else { return Ok((0, fixed)) };
+        let source = (self.slots.len() + index) as i32;
+        // Whole sequences only: a part of one cannot be copied between separate caches.
+        self.context.copy_kv_cache_seq(source, sequence as i32, None, None)?;
+        let now = self.stats.steps;
+        if let Some(kept) = self.kept[index].as_mut() {
+            kept.used = now;
+        }
+        Ok((fixed, 0))
+    }
+
+    /// Keeps the beginning of a prompt that has just been read up to there.
+    fn keep(&mut self, sequence: usize) -> Result<()> {
+        let Some(slot) = self.slots[sequence].as_mut() else { return Ok(()) };
+        if slot.keep == 0 || slot.fed != slot.keep {
+            return Ok(());
+        }
+        let tokens = slot.line[..slot.keep].to_vec();
+        slot.keep = 0;
+        if self.kept.iter().flatten().any(|it| it.tokens == tokens) {
+            return Ok(());
+        }
+        let oldest = (0..self.kept.len()).min_by_key(|it| self.kept[*it].as_ref().map_or(0, |it| it.used + 1));
+        let Some(index) = oldest else { return Ok(()) };
+        let target = self.slots.len() + index;
+        self.clear(target)?;
+        self.context.copy_kv_cache_seq(sequence as i32, target as i32, None, None)?;
+        self.kept[index] = Some(Kept { tokens, used: self.stats.steps });
+        Ok(())
+    }
+
+    fn clear(&mut self, sequence: usize) -> Result<()> {
+        self.context.clear_kv_cache_seq(Some(sequence as u32), None, None)?;
+        Ok(())
+    }
+
+    /// Gives a request up.
+    pub fn cancel(&mut self, id: u64) {
+        let found = self.slots.iter_mut().find(|it| it.as_ref().is_some_and(|it| it.ask.id == id));
+        if let Some(slot) = found {
+            *slot = None;
+            self.stats.cancelled += 1;
+        }
+    }
+
+    /// One step of the model for all requests. Returns those that are over.
+    pub fn step(&mut self) -> Vec<(u64, Outcome)> {
+        let mut over = self.out_of_time();
+        match self.compute() {
+            Ok(true) => over.extend(self.advance_all()),
+            Ok(false) => {}
+            Err(error) => {
+                // Nobody knows what the caches hold: start from nothing.
+                self.context.clear_kv_cache();
+                self.kept.iter_mut().for_each(|it| *it = None);
+                let all = self.slots.iter_mut().filter_map(Option::take);
+                over.extend(all.map(|it| (it.ask.id, Outcome::Failed(format!("{error:#}")))));
+            }
+        }
+        over
+    }
+
+    fn out_of_time(&mut self) -> Vec<(u64, Outcome)> {
+        let is_late = |slot: &Slot| slot.arrived.elapsed() >= Duration::from_millis(slot.ask.time_ms_max);
+        let late = self.slots.iter_mut().filter(|it| it.as_ref().is_some_and(is_late)).filter_map(Option::take);
+        late.map(|slot| (slot.ask.id, Outcome::Answer(slot.raw(End::Time, Vec::new())))).collect()
+    }
+
+    /// Feeds the model. False when there is nothing to feed.
+    fn compute(&mut self) -> Result<bool> {
+        self.batch.clear();
+        let mut room = STEP_TOKENS_MAX;
+        let mut prompts = self.step_tokens;
+        let mut read = 0;
+        // Those who write first: they need little, and somebody waits for their end.
+        let (writing, reading): (Vec<usize>, Vec<usize>) = self.occupied().into_iter().partition(|it| self.is_writing(*it));
+        for sequence in writing.into_iter().chain(reading) {
+            let is_reading = !self.is_writing(sequence);
+            let limit = if is_reading { room.min(prompts) } else { room };
+            let taken = self.feed(sequence, limit)?;
+            room -= taken;
+            if is_reading {
+                prompts -= taken;
+                read += taken;
+            }
+        }
+        if self.batch.n_tokens() == 0 {
+            return Ok(false);
+        }
+        let started = Instant::now();
+        self.context.decode(&mut self.batch).context("the model could not take a step")?;
+        self.context.synchronize();
+        let took = started.elapsed();
+        self.stats.steps += 1;
+        self.stats.busy_us += took.as_micros() as u64;
+        self.stats.tokens_prefilled += read as u64;
+        self.pace(read, took);
+        for sequence in self.occupied() {
+            self.keep(sequence)?;
+        }
+        Ok(true)
+    }
+
+    fn occupied(&self) -> Vec<usize> {
+        (0..self.slots.len()).filter(|it| self.slots[*it].is_some()).collect()
+    }
+
+    fn is_writing(&self, sequence: usize) -> bool {
+        self.slots[sequence].as_ref().is_some_and(|it| it.fed >= it.prompt)
+    }
+
+    /// Puts up to `limit` tokens of a request into the batch. Returns how many.
+    fn feed(&mut self, sequence: usize, limit: usize) -> Result<usize> {
+        let Some(slot) = self.slots[sequence].as_mut() else { return Ok(0) };
+        // The beginning that is to be kept ends with a step.
+        let end = if slot.keep > slot.fed { slot.keep } else { slot.line.len() };
+        let to = end.min(slot.fed + limit);
+        for at in slot.fed..to {
+            let last = at + 1 == slot.line.len();
+            if last {
+                slot.logits_at = Some(self.batch.n_tokens());
+            }
+            self.batch.add(slot.line[at], at as i32, &[sequence as i32], last)?;
+        }
+        let taken = to - slot.fed;
+        slot.fed = to;
+        Ok(taken)
+    }
+
+    /// Halves or doubles what a step reads, so that a step takes about as long as it may.
+    fn pace(&mut self, read: usize, took: Duration) {
+        if took > STEP {
+            self.step_tokens = (self.step_tokens / 2).max(STEP_TOKENS_MIN);
+        } else if read >= self.step_tokens && took < STEP / 4 {
+            self.step_tokens = (self.step_tokens * 2).min(STEP_TOKENS_MAX);
+        }
+    }
+
+    fn advance_all(&mut self) -> Vec<(u64, Outcome)> {
+        let mut over = Vec::new();
+        for sequence in self.occupied() {
+            let Some(mut slot) = self.slots[sequence].take() else { continue };
+            let outcome = match slot.logits_at.take() {
+                Some(at) => self.advance(&mut slot, at),
+                None => None,
+            };
+            match outcome {
+                Some(outcome) => over.push((slot.ask.id, outcome)),
+                None => self.slots[sequence] = Some(slot),
+            }
+        }
+        over
+    }
+
+    /// Reads a request's logits and goes on. Some when the request is over.
+    fn advance(&mut self, slot: &mut Slot, at: i32) -> Option<Outcome> {
+        if slot.first_us == 0 {
+            slot.first_us = slot.arrived.elapsed().as_micros() as u64;
+        }
+        let words = &self.loaded.words;
+        let logits = self.context.get_logits_ith(at);
+        if let Rule::Choose { options } = slot.ask.rule {
+            let Some(scores) = letters(logits, words, usize::from(options)) else { return Some(not_finite()) };
+            let best = (0..scores.len()).max_by_key(|it| (scores[*it], std::cmp::Reverse(*it))).unwrap_or(0);
+            slot.out.push(letter(best) as u8);
+            self.stats.tokens_decoded += 1;
+            return Some(Outcome::Answer(slot.raw(End::Complete, scores)));
+        }
+        match pick(logits, words, slot.machine.as_deref(), !self.endless) {
+            Pick::End => return Some(Outcome::Answer(slot.raw(End::Complete, Vec::new()))),
+            Pick::NotFinite => return Some(not_finite()),
+            Pick::Stuck => return Some(Outcome::Failed("the model has no token for what must follow".to_owned())),
+            Pick::Token { token, logprob_micro, refused } => {
+                self.stats.refused += u64::from(refused);
+                self.stats.tokens_decoded += 1;
+                let piece = &words.pieces[token];
+                slot.line.push(LlamaToken::new(token as i32));
+                slot.out.extend_from_slice(piece);
+                slot.marks.push(Mark { bytes: piece.len() as u16, logprob_micro });
+                if let Some(machine) = slot.machine.as_mut() {
+                    machine.take(piece);
+                }
+            }
+        }
+        if let Some(mut machine) = slot.machine.take() {
+            if machine.may_end() && machine.next().is_empty() {
+                return Some(Outcome::Answer(slot.raw(End::Complete, Vec::new())));
+            }
+            self.force(machine.as_mut(), &mut slot.line, &mut slot.out, &mut slot.marks);
+            slot.machine = Some(machine);
+        }
+        let is_full = slot.line.len() >= self.settings.context as usize || slot.marks.len() >= slot.ask.tokens_max as usize;
+        is_full.then(|| Outcome::Answer(slot.raw(End::Tokens, Vec::new())))
+    }
+
+    /// Writes what must follow without asking the model.
+    fn force(&mut self, machine: &mut dyn Constraint, line: &mut Vec<LlamaToken>, out: &mut Vec<u8>, marks: &mut Vec<Mark>) {
+        for token in self.loaded.words.forced(&self.loaded.model, machine.forced()) {
+            let piece = &self.loaded.words.pieces[token.0 as usize];
+            if !machine.take(piece) {
+                return;
+            }
+            line.push(token);
+            out.extend_from_slice(piece);
+            // Certain: there was no other way.
+            marks.push(Mark { bytes: piece.len() as u16, logprob_micro: 0 });
+            self.stats.tokens_forced += 1;
+        }
+    }
+
+    /// The mean of a text's last hidden states, of length one.
+    fn embed(&mut self, ask: &Ask, arrived: Instant) -> Result<Raw> {
+        let tokens = self.loaded.tokens(&ask.prompt)?.line;
+        if tokens.len() > self.settings.context as usize {
+            bail!("the text has {} tokens, and a sequence has room for {}: raise `context`", tokens.len(), self.settings.context);
+        }
+        if self.embedder.is_none() {
+            // The mean is taken over one piece of a batch, so that has to hold the whole text.
+            let whole = self.settings.context;
+            let params = params(self.settings, 1)
+                .with_n_batch(whole)
+                .with_n_ubatch(whole)
+                .with_embeddings(true)
+                .with_pooling_type(LlamaPoolingType::Mean);
+            let made = self.loaded.model.new_context(self.backend, params);
+            self.embedder = Some(made.map_err(|error| anyhow!("no memory for embeddings: lower `context` ({error})"))?);
+        }
+        let embedder = self.embedder.as_mut().context("made above")?;
+        embedder.clear_kv_cache();
+        let mut batch = LlamaBatch::new(tokens.len(), 1);
+        for (at, token) in tokens.iter().enumerate() {
+            batch.add(*token, at as i32, &[0], true)?;
+        }
+        embedder.decode(&mut batch).context("the model could not read the text")?;
+        let vector = embedder.embeddings_seq_ith(0)?;
+        let length = vector.iter().map(|it| f64::from(*it).powi(2)).sum::<f64>().sqrt();
+        let vector = vector.iter().map(|it| (f64::from(*it) / length.max(f64::MIN_POSITIVE)) as f32).collect();
+        self.stats.steps += 1;
+        self.stats.tokens_prefilled += tokens.len() as u64;
+        let total_us = arrived.elapsed().as_micros() as u64;
+        Ok(Raw {
+            text: String::new(),
+            marks: Vec::new(),
+            letters_micro: Vec::new(),
+            vector,
+            end: End::Complete,
+            tokens_in: tokens.len() as u32,
+            tokens_reused: 0,
+            tokens_out: 0,
+            first_us: total_us,
+            total_us,
+        })
+    }
+}
+
+fn not_finite() -> Outcome {
+    Outcome::Failed("the model's numbers are not finite: its file is damaged".to_owned())
+}
+
+impl Slot {
+    fn raw(&self, end: End, letters: Vec<i32>) -> Raw {
+        Raw {
+            text: String::from_utf8_lossy(&self.out).into_owned(),
+            marks: self.marks.clone(),
+            letters_micro: letters.into_iter().map(Some).collect(),
+            vector: Vec::new(),
+            end,
+            tokens_in: self.prompt as u32,
+            tokens_reused: self.reused as u32,
+            tokens_out: self.marks.len() as u32,
+            first_us: self.first_us,
+            total_us: self.arrived.elapsed().as_micros() as u64,
+        }
+    }
+}
+
+/// What all contexts have in common. Separate caches, for an answer must not depend on its neighbours.
+pub fn params(settings: Settings, sequences: u32) -> LlamaContextParams {
+    LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(settings.context * sequences))
+        .with_n_seq_max(sequences)
+        .with_n_threads(settings.threads as i32)
+        .with_n_threads_batch(settings.threads as i32)
+        .with_type_k(settings.cache)
+        .with_type_v(settings.cache)
+        .with_kv_unified(false)
+        .with_no_perf(true)
+}

@@ -1,0 +1,445 @@
+//! Agents: they answer what the brain asks, by a language model.
+//!
+//! The worker reads `city.request`, puts each question to a model (crate `llm`) and writes what came of it to `city.answer`, an
+//! input of the brain. It decides nothing: the brain reads an answer as a proposal among the options that it gave. What a citizen
+//! wrote reaches the model as data; a model reaches no tool.
+//!
+//! It keeps nothing but the offset up to which all is answered, in `<home>/agents/answers.json`. After a crash a question may
+//! be answered twice; the brain waits for one answer and notes the other. Without a model, or with one that fails, the answer
+//! says so, and what stands stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bus::{Bus, Filter, Producer, Tap, TapReader};
+use chrono::Utc;
+use llm::{Answer, AskError, Backend, LocalConfig, LocalPool, Priority, RemoteConfig, RemotePool, Request, Task};
+use schemas::agent::{AgentAnswer, AgentRequest, Choice, Elements, Question};
+use schemas::event::Event;
+use schemas::topics;
+use schemas::understood::RunnerUp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use crate::config::Llm;
+use crate::home::write_atomically;
+use crate::parts::{Parts, asked_to_stop};
+use crate::progress::Progress;
+use crate::rows::Rows;
+use crate::sequencer::send;
+
+/// What it is called: its reader, its file, the last part of its events' source.
+const NAME: &str = "answers";
+const ANSWER: &str = "io.citybrain.agent.answer.v1";
+/// Questions that are with the model at once; the model's own line is longer, so that none is refused.
+const ASKED_AT_ONCE: usize = 64;
+/// Questions that wait. When there are more, those that are least urgent and have waited longest go without an answer.
+const WAITING_MAX: usize = 2_000;
+/// From the question to the answer, everything included: then it is too late for the one who waits.
+const WITHIN: Duration = Duration::from_secs(60);
+/// How often the position is written.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// Groups of a knock-out that go on.
+const WINNERS: usize = 2;
+
+/// The model that the configuration names; none when it names none.
+///
+/// # Errors
+/// When it names something that is not there.
+pub fn backend(config: &Llm) -> Result<Option<Arc<dyn Backend>>> {
+    if !config.endpoints.is_empty() {
+        let pool = RemotePool::start(RemoteConfig { endpoints: config.endpoints.clone(), ..RemoteConfig::default() }).context("llm.endpoints of the configuration is wrong")?;
+        return Ok(Some(Arc::new(pool)));
+    }
+    if config.model.is_empty() {
+        return Ok(None);
+    }
+    let program = std::env::current_exe().context("could not find out where this program lies")?;
+    let local = LocalConfig { threads: config.threads, sequences: config.sequences, context: config.context, ..LocalConfig::beside(&program, Path::new(&config.model)) };
+    if !local.engine.exists() {
+        anyhow::bail!("{} is not there: build it (cargo build -p engine), or set llm.endpoints", local.engine.display());
+    }
+    Ok(Some(Arc::new(LocalPool::start(local))))
+}
+
+/// What a model has been asked, for `/metrics`.
+pub fn metrics(metrics: &llm::metrics::Metrics) -> String {
+    let mut text = String::new();
+    for (name, kind, help, value) in [
+        ("up", "gauge", "Whether a model can be asked.", u64::from(metrics.state == "up")),
+        ("asked_total", "counter", "Requests put to the language model.", metrics.asked),
+        ("answered_total", "counter", "Requests with a checked answer.", metrics.answered),
+        ("asked_again_total", "counter", "Requests asked again after a crash, a hang or a failing endpoint.", metrics.asked_again),
+        ("restarts_total", "counter", "Times that the engine was started again.", metrics.restarts),
+        ("waiting", "gauge", "Requests that wait.", metrics.waiting.iter().sum()),
+        ("active", "gauge", "Requests that a model works on.", metrics.active),
+        ("tokens_in_total", "counter", "Tokens of prompts.", metrics.tokens_in),
+        ("tokens_out_total", "counter", "Tokens of answers.", metrics.tokens_out),
+    ] {
+        text.push_str(&format!("# HELP citybrain_llm_{name} {help}\n# TYPE citybrain_llm_{name} {kind}\ncitybrain_llm_{name} {value}\n"));
+    }
+    text.push_str("# HELP citybrain_llm_failed_total Requests without an answer, by reason.\n# TYPE citybrain_llm_failed_total counter\n");
+    for (reason, count) in &metrics.failed {
+        text.push_str(&format!("citybrain_llm_failed_total{{reason=\"{reason}\"}} {count}\n"));
+    }
+    text.push_str("# HELP citybrain_llm_latency_us From question to answer, microseconds.\n# TYPE citybrain_llm_latency_us gauge\n");
+    for (task, latency) in &metrics.latency {
+        for (quantile, value) in [("0.5", latency.p50_us), ("0.95", latency.p95_us), ("0.99", latency.p99_us)] {
+            text.push_str(&format!("citybrain_llm_latency_us{{task=\"{task}\",quantile=\"{quantile}\"}} {value}\n"));
+        }
+    }
+    text
+}
+
+/// Where the worker stands.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    /// Every question before this offset has its answer.
+    next: i64,
+}
+
+/// Answers questions.
+pub struct Agents {
+    backend: Arc<dyn Backend>,
+    producer: Producer,
+    file: PathBuf,
+    next: i64,
+    progress: Progress,
+    /// Questions by urgency and offset.
+    waiting: BTreeMap<(u8, i64), AgentRequest>,
+    /// Offsets that are with the model.
+    asked: BTreeSet<i64>,
+}
+
+impl Agents {
+    /// Finds out where the worker stands. Where it never stood anywhere, questions of before are no longer waited for.
+    ///
+    /// # Errors
+    /// When its file is damaged, or the bus cannot be reached.
+    pub async fn open(bus: &Bus, folder: &Path, backend: Arc<dyn Backend>, parts: &Parts) -> Result<Agents> {
+        std::fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
+        let file = folder.join(format!("{NAME}.json"));
+        let next = match std::fs::read(&file) {
+            Ok(bytes) => serde_json::from_slice::<Kept>(&bytes).with_context(|| format!("{} cannot be read: remove it, and what is asked from now on is answered", file.display()))?.next,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                bus.watermarks(topics::REQUEST).await.context("could not read the end of city.request")?.get(&0).map_or(0, |(_, high)| *high)
+            }
+            Err(error) => return Err(error).with_context(|| format!("could not read {}", file.display())),
+        };
+        let producer = bus.producer().context("could not make the producer of answers")?;
+        let progress = Progress::new(NAME);
+        progress.set(BTreeMap::from([((topics::REQUEST.to_owned(), 0), next)]));
+        parts.track(&progress);
+        info!(next, "agents begin");
+        Ok(Agents { backend, producer, file, next, progress, waiting: BTreeMap::new(), asked: BTreeSet::new() })
+    }
+
+    /// The reader that [`Agents::run`] wants.
+    ///
+    /// # Errors
+    /// When the tap was stopped.
+    pub fn reader(&self, tap: &Tap) -> Result<TapReader> {
+        let start = BTreeMap::from([((topics::REQUEST.to_owned(), 0), self.next)]);
+        Ok(tap.reader(NAME, Filter::topics([topics::REQUEST]), start)?)
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Answers until `stop` says so.
+    ///
+    /// # Errors
+    /// When the bus takes no answer, or the position cannot be written; then it is begun again from the position on disk.
+    pub async fn run(mut self, mut reader: TapReader, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let mut flying: JoinSet<(i64, AgentAnswer)> = JoinSet::new();
+        let mut due = tokio::time::interval(KEEP_EVERY);
+        let mut kept = self.answered();
+        loop {
+            tokio::select! {
+                biased;
+                () = asked_to_stop(&mut stop) => break,
+                Some(done) = flying.join_next(), if !flying.is_empty() => {
+                    let (offset, answer) = done.context("an agent panicked")?;
+                    self.say(vec![answer]).await?;
+                    self.asked.remove(&offset);
+                }
+                _ = due.tick() => {
+                    if self.answered() > kept {
+                        kept = self.answered();
+                        self.keep(kept)?;
+                    }
+                }
+                chunk = reader.recv() => {
+                    let Some(chunk) = chunk else { break };
+                    for row in Rows::of(&chunk.rows)?.iter().filter(|row| row.offset >= self.next) {
+                        if let Some(Ok(request)) = row.data.map(serde_json::from_str::<AgentRequest>) {
+                            self.waiting.insert((request.urgency, row.offset), request);
+                        }
+                    }
+                    self.next = self.next.max(chunk.next_offset);
+                    self.give_up().await?;
+                }
+            }
+            while flying.len() < ASKED_AT_ONCE && let Some(((_, offset), request)) = self.waiting.pop_first() {
+                self.asked.insert(offset);
+                let backend = self.backend.clone();
+                flying.spawn(async move { (offset, answer(backend.as_ref(), &request).await) });
+            }
+            self.progress.advance(topics::REQUEST, 0, self.answered());
+        }
+        self.keep(self.answered())
+    }
+
+    /// The offset before which everything is answered.
+    fn answered(&self) -> i64 {
+        let waiting = self.waiting.keys().map(|(_, offset)| *offset).min();
+        [waiting, self.asked.first().copied()].into_iter().flatten().min().unwrap_or(self.next)
+    }
+
+    /// Too many wait: the least urgent that came first are told that nobody will answer.
+    async fn give_up(&mut self) -> Result<()> {
+        let mut refused = Vec::new();
+        while self.waiting.len() > WAITING_MAX {
+            let Some((urgency, _)) = self.waiting.keys().next_back().copied() else { break };
+            let Some(first) = self.waiting.range((urgency, i64::MIN)..).next().map(|(key, _)| *key) else { break };
+            if let Some(request) = self.waiting.remove(&first) {
+                refused.push(AgentAnswer { failed: Some("busy".to_owned()), ..empty(&request) });
+            }
+        }
+        self.say(refused).await
+    }
+
+    async fn say(&self, answers: Vec<AgentAnswer>) -> Result<()> {
+        let records: Vec<_> = answers.iter().map(|answer| (topics::ANSWER, event(answer).to_kafka())).collect();
+        send(&self.producer, &records).await.context("could not produce to city.answer").map(drop)
+    }
+
+    fn keep(&self, next: i64) -> Result<()> {
+        write_atomically(&self.file, &serde_json::to_vec(&Kept { next })?)
+    }
+}
+
+fn event(answer: &AgentAnswer) -> Event {
+    let mut event = Event::new(format!("answer-{}", answer.request), format!("citybrain/agents/{NAME}"), ANSWER);
+    event.recorded_time = Some(Utc::now());
+    event.partition_key = Some(answer.case.clone());
+    event.causation_id = Some(answer.request.clone());
+    event.data_content_type = Some("application/json".to_owned());
+    event.data_classification = Some("internal".to_owned());
+    event.data = Some(serde_json::to_vec(answer).expect("an answer has only text and integers").into());
+    event
+}
+
+/// An answer that says nothing yet.
+fn empty(request: &AgentRequest) -> AgentAnswer {
+    AgentAnswer { request: request.id.clone(), case: request.case.clone(), ..AgentAnswer::default() }
+}
+
+/// Who asks a model for one request, and what that has cost so far.
+struct Asker<'a> {
+    backend: &'a dyn Backend,
+    priority: Priority,
+    began: Instant,
+    told: AgentAnswer,
+    prompts: blake3::Hasher,
+}
+
+impl Asker<'_> {
+    async fn ask(&mut self, task: Task) -> Result<Answer, AskError> {
+        let within = WITHIN.saturating_sub(self.began.elapsed());
+        let reply = self.backend.ask(Request::new(task, self.priority).within(within)).await?;
+        self.prompts.update(reply.prompt_digest.as_bytes());
+        self.told.tokens = self.told.tokens.saturating_add(reply.raw.tokens_in).saturating_add(reply.raw.tokens_out);
+        self.told.model = reply.card.model;
+        self.told.digest = reply.card.digest;
+        self.told.sampler = format!("{}; {}", reply.card.sampler, reply.card.build);
+        Ok(reply.answer)
+    }
+}
+
+/// Answers one request, as far as the model does.
+async fn answer(backend: &dyn Backend, request: &AgentRequest) -> AgentAnswer {
+    let priority = Priority::ALL[usize::from(request.urgency.clamp(1, 4)) - 1];
+    let mut asker = Asker { backend, priority, began: Instant::now(), told: empty(request), prompts: blake3::Hasher::new() };
+    let is_zh = request.text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    for question in &request.questions {
+        match choose(&mut asker, &request.text, question, is_zh).await {
+            Ok(choice) => asker.told.choices.extend(choice),
+            Err(error) => asker.told.failed = Some(error.to_string()),
+        }
+    }
+    if request.elements && asker.told.failed.is_none() {
+        match elements(&mut asker, &request.text).await {
+            Ok(elements) => asker.told.elements = Some(elements).filter(|elements| *elements != Elements::default()),
+            Err(error) => asker.told.failed = Some(error.to_string()),
+        }
+    }
+    let Asker { began, mut told, prompts, .. } = asker;
+    told.latency_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
+    told.prompt = if told.tokens > 0 { prompts.finalize().to_hex().to_string() } else { String::new() };
+    told
+}
+
+/// Chooses among any number of options: by knock-out in groups until as few are left as a model is asked at once.
+async fn choose(asker: &mut Asker<'_>, text: &str, question: &Question, is_zh: bool) -> Result<Option<Choice>, AskError> {
+    let said: Vec<&str> = question.options.iter().map(|offer| if is_zh { offer.zh.as_str() } else { offer.en.as_str() }).collect();
+    let mut left: Vec<usize> = (0..said.len()).collect();
+    while left.len() > llm::limits::OPTIONS_MAX {
+        let groups = left.len().div_ceil(llm::limits::OPTIONS_MAX);
+        let mut winners = Vec::new();
+        for group in left.chunks(left.len().div_ceil(groups)) {
+            winners.extend(ranked(asker, text, &said, group).await?.into_iter().take(WINNERS).map(|(option, _)| option));
+        }
+        if winners.len() >= left.len() {
+            break;
+        }
+        left = winners;
+    }
+    let ranked = ranked(asker, text, &said, &left).await?;
+    let label = |option: usize| question.options[option].label.clone();
+    let Some((best, permille)) = ranked.first().copied() else { return Ok(None) };
+    let runners_up = ranked[1..].iter().take(2).map(|(option, permille)| RunnerUp { label: label(*option), permille: *permille }).collect();
+    Ok(Some(Choice { task: question.task, label: label(best), permille, runners_up }))
+}
+
+/// The options with their shares in thousandths, the likeliest first. Asked in both orders: a model likes some letters better.
+async fn ranked(asker: &mut Asker<'_>, text: &str, said: &[&str], options: &[usize]) -> Result<Vec<(usize, u32)>, AskError> {
+    if let [only] = options {
+        return Ok(vec![(*only, 1000)]);
+    }
+    let mut shares: BTreeMap<usize, u64> = options.iter().map(|option| (*option, 0)).collect();
+    let backwards: Vec<usize> = options.iter().rev().copied().collect();
+    for order in [options, &backwards] {
+        let texts: Vec<&str> = order.iter().map(|option| said[*option]).collect();
+        let task = Task::choose(text, &texts).map_err(|error| AskError::Refused(error.to_string()))?;
+        let Answer::Choose(choice) = asker.ask(task).await? else { return Err(AskError::Refused("it answered something else".to_owned())) };
+        for (option, share) in order.iter().zip(&choice.shares_ppm) {
+            *shares.entry(*option).or_default() += u64::from(*share);
+        }
+    }
+    let mut ranked: Vec<(usize, u32)> = shares.into_iter().map(|(option, ppm)| (option, u32::try_from(ppm / 2_000).unwrap_or(1000).min(1000))).collect();
+    ranked.sort_by_key(|(option, permille)| (std::cmp::Reverse(*permille), *option));
+    Ok(ranked)
+}
+
+/// The elements of the form. An answer that did not pass its check is none; without a model there is an error.
+async fn elements(asker: &mut Asker<'_>, text: &str) -> Result<Elements, AskError> {
+    let mut elements = Elements::default();
+    let refused = |error: llm::TaskError| AskError::Refused(error.to_string());
+    match asker.ask(Task::extract(text).map_err(refused)?).await {
+        Ok(Answer::Extract(found)) => {
+            let words = |value: llm::answer::Value| value.span.map(|span| span.text);
+            elements.address = words(found.address);
+            elements.place = words(found.place);
+            elements.time = words(found.time);
+            elements.people = words(found.people);
+            elements.thing = words(found.thing);
+            elements.wish = words(found.wish);
+        }
+        Ok(_) | Err(AskError::Answer(_)) => {}
+        Err(error) => return Err(error),
+    }
+    match asker.ask(Task::title(text).map_err(refused)?).await {
+        Ok(Answer::Title(title)) => elements.title = Some(title),
+        Ok(_) | Err(AskError::Answer(_)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(elements)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+    use llm::answer::{Choice as Chosen, Extracted, Span, Value};
+    use llm::metrics::Metrics;
+    use llm::task::Dialect;
+    use llm::wire::{End, Raw};
+    use llm::{Card, Reply};
+    use schemas::agent::Offer;
+    use schemas::understood::Task as Asked;
+
+    /// A model that likes an option with a word best, and letter A a little; or one that fails.
+    struct Fake {
+        likes: &'static str,
+        fails: Option<AskError>,
+    }
+
+    #[async_trait::async_trait]
+    impl Backend for Fake {
+        async fn ask(&self, request: Request) -> Result<Reply, AskError> {
+            if let Some(error) = &self.fails {
+                return Err(error.clone());
+            }
+            let answer = match &request.task {
+                Task::Choose { options, .. } => {
+                    assert!((2..=llm::limits::OPTIONS_MAX).contains(&options.len()));
+                    let weight = |(at, option): (usize, &String)| if option.contains(self.likes) { 800 } else if at == 0 { 100 } else { 20 };
+                    let weights: Vec<u32> = options.iter().enumerate().map(weight).collect();
+                    let all: u32 = weights.iter().sum();
+                    Answer::Choose(Chosen { index: 0, shares_ppm: weights.iter().map(|weight| weight * 1_000_000 / all).collect(), mass_ppm: 1_000_000 })
+                }
+                Task::Extract(_) => Answer::Extract(Extracted { people: Value { span: Some(Span { text: "孩子".to_owned(), at: 0 }), logprob_micro: None }, ..Extracted::default() }),
+                Task::Title(_) => return Err(AskError::Answer(llm::AnswerError::NoTitle)),
+                Task::Embed(_) | Task::Free { .. } => unreachable!("nobody asks that"),
+            };
+            let raw = Raw { text: String::new(), marks: Vec::new(), letters_micro: Vec::new(), vector: Vec::new(), end: End::Complete, tokens_in: 10, tokens_reused: 0, tokens_out: 1, first_us: 1, total_us: 1 };
+            let card = Card { model: "fake".to_owned(), digest: "0f".to_owned(), dialect: Dialect::Native, sampler: "greedy".to_owned(), build: "test".to_owned() };
+            Ok(Reply { answer, raw, card, prompt_digest: "p".to_owned(), tries: 1, waited_us: 0, total_us: 1 })
+        }
+
+        fn card(&self) -> Option<Card> {
+            None
+        }
+
+        fn metrics(&self) -> Metrics {
+            Metrics::default()
+        }
+    }
+
+    fn request(options: usize) -> AgentRequest {
+        let offer = |at: usize| Offer { label: format!("c{at}"), zh: format!("类别{at}号"), en: format!("category no {at}") };
+        AgentRequest {
+            id: "7-3".to_owned(),
+            case: "case-000000000007".to_owned(),
+            at: DateTime::UNIX_EPOCH,
+            urgency: 3,
+            text: "楼上跳绳，孩子没法睡".to_owned(),
+            questions: vec![Question { task: Asked::Category, stands: "c0".to_owned(), options: (0..options).map(offer).collect() }],
+            elements: true,
+            graph_version: "g".to_owned(),
+            evidence: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_choice_among_many_is_a_knock_out() {
+        for options in [2, 8, 9, 20, 24] {
+            let wanted = options - 1;
+            let fake = Fake { likes: Box::leak(format!("类别{wanted}号").into_boxed_str()), fails: None };
+            let answer = answer(&fake, &request(options)).await;
+            let choice = &answer.choices[0];
+            assert_eq!((choice.label.as_str(), answer.failed), (format!("c{wanted}").as_str(), None), "{options}");
+            assert!((600..=1000).contains(&choice.permille) && choice.runners_up.len() <= 2, "{choice:?}");
+            assert_eq!((answer.model.as_str(), answer.digest.as_str(), answer.prompt.len()), ("fake", "0f", 64));
+            assert_eq!(answer.elements.expect("some").people.as_deref(), Some("孩子"), "a title that is wrong is none");
+        }
+        let nobody = answer(&Fake { likes: "nothing", fails: None }, &request(8)).await;
+        assert!(nobody.choices[0].permille < 400, "letter A is no reason: {:?}", nobody.choices);
+    }
+
+    #[tokio::test]
+    async fn without_a_model_the_answer_says_so() {
+        for error in [AskError::Absent("it is gone".to_owned()), AskError::Deadline(WITHIN), AskError::Busy { waiting: 3 }] {
+            let answer = answer(&Fake { likes: "", fails: Some(error.clone()) }, &request(3)).await;
+            assert_eq!((answer.failed, answer.choices.len(), answer.elements, answer.tokens), (Some(error.to_string()), 0, None, 0));
+        }
+    }
+}
