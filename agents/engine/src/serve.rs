@@ -1,9 +1,11 @@
 //! The loop: several requests, one step of the model for all of them.
 //!
-//! Each request has a sequence of its own in the cache of keys and values. A step feeds every request that writes its next
-//! token, and fills what is left with pieces of prompts, so that a newcomer joins at the next step and a long prompt holds
-//! nobody up. Sequences have separate caches: an answer does not depend on its neighbours, bit for bit.
+//! Each request has a sequence of its own in the cache of keys and values. A round feeds every request that writes its next
+//! token, all in one batch, and then reads prompts piece by piece, so that a newcomer joins at the next round and a long
+//! prompt holds nobody up for long. Sequences have separate caches, and no attention that depends on how many there are: an
+//! answer does not depend on its neighbours, bit for bit.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams, LlamaPooling
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_sys_2::{LLAMA_FLASH_ATTN_TYPE_DISABLED, LLAMA_FLASH_ATTN_TYPE_ENABLED};
 use llm::grammar::{Constraint, Rule};
 use llm::task::{Dialect, letter};
 use llm::wire::{Ask, End, Mark, Raw, Stats};
@@ -35,10 +38,12 @@ pub struct Settings {
 
 /// Tokens of one step. llama.cpp asserts that a batch is no larger than this.
 pub const STEP_TOKENS_MAX: usize = 512;
-/// Tokens of prompts in a step, at least: with fewer, reading gets slow.
-const STEP_TOKENS_MIN: usize = 32;
-/// What a step may take; with a large model it holds fewer tokens, so that signs of life and newcomers do not wait.
-const STEP: Duration = Duration::from_millis(250);
+/// For how long prompts are read before those who write go on.
+const READING: Duration = Duration::from_millis(100);
+/// Tokens of a prompt that are read at once, by a small model and by one that would take a second for them.
+const PIECES: (usize, usize) = (256, 64);
+/// Weights of a model that is not small.
+const LARGE: u64 = 100_000_000;
 /// Beginnings of prompts that are kept for models with a chat template, whose instructions are long.
 const KEPT_MAX: usize = 3;
 /// Shorter beginnings are read again: that costs less than a copy.
@@ -87,8 +92,8 @@ pub struct Server<'model> {
     slots: Vec<Option<Slot>>,
     kept: Vec<Option<Kept>>,
     stats: Stats,
-    /// Tokens of prompts that a step takes now.
-    step_tokens: usize,
+    /// Tokens of a prompt that are read at once.
+    piece: usize,
     /// Answers never end by themselves. Only while measuring.
     pub endless: bool,
 }
@@ -115,7 +120,7 @@ impl<'model> Server<'model> {
             slots: (0..settings.sequences).map(|_| None).collect(),
             kept: (0..kept).map(|_| None).collect(),
             stats: Stats::default(),
-            step_tokens: 128,
+            piece: if loaded.model.n_params() < LARGE { PIECES.0 } else { PIECES.1 },
             endless: false,
         })
     }
@@ -223,19 +228,16 @@ impl<'model> Server<'model> {
         }
     }
 
-    /// One step of the model for all requests. Returns those that are over.
+    /// One round: every request that writes goes on by its next token, and prompts are read for a while. Returns the requests
+    /// that are over.
     pub fn step(&mut self) -> Vec<(u64, Outcome)> {
         let mut over = self.out_of_time();
-        match self.compute() {
-            Ok(true) => over.extend(self.advance_all()),
-            Ok(false) => {}
-            Err(error) => {
-                // Nobody knows what the caches hold: start from nothing.
-                self.context.clear_kv_cache();
-                self.kept.iter_mut().for_each(|it| *it = None);
-                let all = self.slots.iter_mut().filter_map(Option::take);
-                over.extend(all.map(|it| (it.ask.id, Outcome::Failed(format!("{error:#}")))));
-            }
+        if let Err(error) = self.go_on(&mut over) {
+            // Nobody knows what the caches hold: start from nothing.
+            self.context.clear_kv_cache();
+            self.kept.iter_mut().for_each(|it| *it = None);
+            let all = self.slots.iter_mut().filter_map(Option::take);
+            over.extend(all.map(|it| (it.ask.id, Outcome::Failed(format!("{error:#}")))));
         }
         over
     }
@@ -246,53 +248,81 @@ impl<'model> Server<'model> {
         late.map(|slot| (slot.ask.id, Outcome::Answer(slot.raw(End::Time, Vec::new())))).collect()
     }
 
-    /// Feeds the model. False when there is nothing to feed.
-    fn compute(&mut self) -> Result<bool> {
-        self.batch.clear();
-        let mut room = STEP_TOKENS_MAX;
-        let mut prompts = self.step_tokens;
-        let mut read = 0;
-        // Those who write first: they need little, and somebody waits for their end.
-        let (writing, reading): (Vec<usize>, Vec<usize>) = self.occupied().into_iter().partition(|it| self.is_writing(*it));
-        for sequence in writing.into_iter().chain(reading) {
-            let is_reading = !self.is_writing(sequence);
-            let limit = if is_reading { room.min(prompts) } else { room };
-            let taken = self.feed(sequence, limit)?;
-            room -= taken;
-            if is_reading {
-                prompts -= taken;
-                read += taken;
+    /// The shape of a batch changes the last bits of what comes out of it, hence a sequence's tokens are never grouped by what
+    /// others do: those who write are batched with those who write as many tokens, and a prompt is read in pieces of its own.
+    fn go_on(&mut self, over: &mut Vec<(u64, Outcome)>) -> Result<()> {
+        let (writing, mut reading): (Vec<usize>, Vec<usize>) = self.occupied().into_iter().partition(|it| self.is_writing(*it));
+        let mut by_length: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for sequence in writing {
+            by_length.entry(self.left(sequence)).or_default().push(sequence);
+        }
+        for (length, sequences) in by_length {
+            for group in sequences.chunks((STEP_TOKENS_MAX / length).max(1)) {
+                self.compute(group, length, over)?;
             }
         }
-        if self.batch.n_tokens() == 0 {
-            return Ok(false);
-        }
+        // First come, first read: a prompt that is read makes a writer, and writers go together.
+        reading.sort_by_key(|it| self.slots[*it].as_ref().map(|it| it.arrived));
         let started = Instant::now();
-        self.context.decode(&mut self.batch).context("the model could not take a step")?;
-        self.context.synchronize();
-        let took = started.elapsed();
-        self.stats.steps += 1;
-        self.stats.busy_us += took.as_micros() as u64;
-        self.stats.tokens_prefilled += read as u64;
-        self.pace(read, took);
-        for sequence in self.occupied() {
-            self.keep(sequence)?;
+        for sequence in reading {
+            while self.slots[sequence].is_some() && !self.is_writing(sequence) {
+                if started.elapsed() >= READING && self.stats.steps > 0 {
+                    return Ok(());
+                }
+                self.compute(&[sequence], self.piece, over)?;
+            }
         }
-        Ok(true)
+        Ok(())
     }
 
     fn occupied(&self) -> Vec<usize> {
         (0..self.slots.len()).filter(|it| self.slots[*it].is_some()).collect()
     }
 
+    /// Whether the prompt has been read.
     fn is_writing(&self, sequence: usize) -> bool {
         self.slots[sequence].as_ref().is_some_and(|it| it.fed >= it.prompt)
+    }
+
+    /// Tokens that the model has not read yet.
+    fn left(&self, sequence: usize) -> usize {
+        self.slots[sequence].as_ref().map_or(0, |it| it.line.len() - it.fed)
+    }
+
+    /// Feeds each of a few requests up to `limit` tokens, and goes on with those whose end was reached.
+    fn compute(&mut self, sequences: &[usize], limit: usize, over: &mut Vec<(u64, Outcome)>) -> Result<()> {
+        self.batch.clear();
+        let mut read = 0;
+        for sequence in sequences {
+            let is_reading = !self.is_writing(*sequence);
+            let taken = self.feed(*sequence, limit.min(STEP_TOKENS_MAX))?;
+            read += if is_reading { taken } else { 0 };
+        }
+        let started = Instant::now();
+        self.context.decode(&mut self.batch).context("the model could not take a step")?;
+        self.context.synchronize();
+        self.stats.steps += 1;
+        self.stats.busy_us += started.elapsed().as_micros() as u64;
+        self.stats.tokens_prefilled += read as u64;
+        for sequence in sequences {
+            self.keep(*sequence)?;
+            let Some(mut slot) = self.slots[*sequence].take() else { continue };
+            let outcome = match slot.logits_at.take() {
+                Some(at) => self.advance(&mut slot, at),
+                None => None,
+            };
+            match outcome {
+                Some(outcome) => over.push((slot.ask.id, outcome)),
+                None => self.slots[*sequence] = Some(slot),
+            }
+        }
+        Ok(())
     }
 
     /// Puts up to `limit` tokens of a request into the batch. Returns how many.
     fn feed(&mut self, sequence: usize, limit: usize) -> Result<usize> {
         let Some(slot) = self.slots[sequence].as_mut() else { return Ok(0) };
-        // The beginning that is to be kept ends with a step.
+        // The beginning that is to be kept ends with a piece.
         let end = if slot.keep > slot.fed { slot.keep } else { slot.line.len() };
         let to = end.min(slot.fed + limit);
         for at in slot.fed..to {
@@ -305,31 +335,6 @@ impl<'model> Server<'model> {
         let taken = to - slot.fed;
         slot.fed = to;
         Ok(taken)
-    }
-
-    /// Halves or doubles what a step reads, so that a step takes about as long as it may.
-    fn pace(&mut self, read: usize, took: Duration) {
-        if took > STEP {
-            self.step_tokens = (self.step_tokens / 2).max(STEP_TOKENS_MIN);
-        } else if read >= self.step_tokens && took < STEP / 4 {
-            self.step_tokens = (self.step_tokens * 2).min(STEP_TOKENS_MAX);
-        }
-    }
-
-    fn advance_all(&mut self) -> Vec<(u64, Outcome)> {
-        let mut over = Vec::new();
-        for sequence in self.occupied() {
-            let Some(mut slot) = self.slots[sequence].take() else { continue };
-            let outcome = match slot.logits_at.take() {
-                Some(at) => self.advance(&mut slot, at),
-                None => None,
-            };
-            match outcome {
-                Some(outcome) => over.push((slot.ask.id, outcome)),
-                None => self.slots[sequence] = Some(slot),
-            }
-        }
-        over
     }
 
     /// Reads a request's logits and goes on. Some when the request is over.
@@ -454,7 +459,8 @@ impl Slot {
     }
 }
 
-/// What all contexts have in common. Separate caches, for an answer must not depend on its neighbours.
+/// What all contexts have in common. Separate caches, for an answer must not depend on its neighbours; and for the same reason
+/// no flash attention, which takes another way when one sequence is alone. A cache in eight bits cannot do without it.
 pub fn params(settings: Settings, sequences: u32) -> LlamaContextParams {
     LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(settings.context * sequences))
@@ -464,5 +470,6 @@ pub fn params(settings: Settings, sequences: u32) -> LlamaContextParams {
         .with_type_k(settings.cache)
         .with_type_v(settings.cache)
         .with_kv_unified(false)
+        .with_flash_attention_policy(if settings.cache == KvCacheType::F16 { LLAMA_FLASH_ATTN_TYPE_DISABLED } else { LLAMA_FLASH_ATTN_TYPE_ENABLED })
         .with_no_perf(true)
 }

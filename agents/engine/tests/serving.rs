@@ -85,13 +85,11 @@ async fn an_answer_does_not_depend_on_its_neighbours_or_on_threads() {
         for task in &all {
             expected.push(said(&ask(&alone, task.clone()).await.raw));
         }
-        for pool in [&among, &threads] {
-            // Twice: the second time beginnings of prompts are there already.
-            for _ in 0..2 {
-                let replies = futures_all(all.iter().map(|it| ask(pool, it.clone()))).await;
-                for ((task, expected), reply) in all.iter().zip(&expected).zip(replies) {
-                    assert_eq!(&said(&reply.raw), expected, "{} of {}", task.name(), task.message().as_str());
-                }
+        // Twice: the second time beginnings of prompts are there already. With two threads a few: they wait for each other.
+        for (pool, count) in [(&among, all.len()), (&among, all.len()), (&threads, 10)] {
+            let replies = futures_all(all.iter().take(count).map(|it| ask(pool, it.clone()))).await;
+            for ((task, expected), reply) in all.iter().zip(&expected).zip(replies) {
+                assert_eq!(&said(&reply.raw), expected, "{} of {}", task.name(), task.message().as_str());
             }
         }
         let engine = among.metrics().engine.expect("it beats between steps");

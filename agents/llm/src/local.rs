@@ -104,6 +104,8 @@ impl LocalConfig {
             // Nothing of ours is inherited: no keys, and no debugger when it aborts.
             .env_clear()
             .env("GGML_NO_BACKTRACE", "1")
+            // Threads that wait for one another give their cores up soon: others need them too.
+            .env("GOMP_SPINCOUNT", "10000")
             .envs(std::env::var_os("LD_LIBRARY_PATH").map(|it| ("LD_LIBRARY_PATH", it)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
