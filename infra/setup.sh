@@ -15,6 +15,8 @@ if [ "${1:-}" = --test ]; then
   want mvn maven
   want python3 python3
   python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || need+=(python3-venv)
+  # The engine's bindings to llama.cpp are made with it.
+  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || need+=(libclang-dev)
 fi
 [ ${#need[@]} -eq 0 ] && exit 0
 
