@@ -28,6 +28,7 @@ mod path;
 mod place;
 mod reach;
 mod render;
+mod told;
 mod views;
 mod words;
 

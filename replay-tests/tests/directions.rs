@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("hotspots", &["text"]),
     ("detect", &[]),
     ("forecast", &[]),
-    ("offline", &["schemas", "graph", "text", "learn", "hotspots", "detect", "forecast"]),
+    ("offline", &["schemas", "graph", "text", "learn", "hotspots", "detect", "forecast", "llm"]),
     ("llm", &[]),
     ("citybrain-engine", &["llm"]),
     ("lakehouse", &["schemas"]),

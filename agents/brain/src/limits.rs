@@ -216,7 +216,5 @@ pub(crate) const ASKED_MAX: usize = 10_000;
 pub(crate) const ASK_CREDIT_MAX: u32 = 50_000;
 /// Options of a question.
 pub(crate) const OFFERS_MAX: usize = 24;
-/// Words of a category that explain it.
-pub(crate) const OFFER_WORDS_MAX: usize = 6;
 /// From here on a language model's answer decides.
 pub(crate) const ANSWER_SURE_PERMILLE: u32 = 700;

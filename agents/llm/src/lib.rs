@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod backend;
+pub mod elect;
 pub mod grammar;
 pub mod limits;
 pub mod local;
@@ -18,6 +19,7 @@ pub mod wire;
 
 pub use answer::{Answer, AnswerError, Choice, Extracted, Span};
 pub use backend::{AskError, Backend, Card, Priority, Reply, Request};
+pub use elect::Asker;
 pub use local::{LocalConfig, LocalPool};
 pub use remote::{RemoteConfig, RemotePool};
 pub use task::{Message, Task, TaskError};

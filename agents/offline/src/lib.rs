@@ -15,6 +15,7 @@ pub mod figures;
 pub mod forecast;
 pub mod hotspots;
 pub mod labelled;
+pub mod language;
 pub mod model;
 pub mod route;
 pub mod store;

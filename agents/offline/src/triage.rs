@@ -1,27 +1,36 @@
-//! `citybrain triage`: what each message of a file says. Rules first, then a small model; what neither is sure of goes to a
-//! person.
+//! `citybrain triage`: what each message of a file says. Rules first, then a small model, then a language model where one is named; what
+//! none is sure of goes to a person.
 //!
 //! Each line has its line: one that cannot be read has its problem in `error`. Personal data are told by where they stand,
 //! and masked in title and summary.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use chrono::{DateTime, NaiveDateTime};
 use graph::{Graph, Here, When};
 use learn::{Input, Model, Scratch};
+use llm::{AskError, Asker, Priority};
 use schemas::pii::PiiSpan;
 use serde::Serialize;
 use text::{Reader, Reading, Span};
 
 use crate::Context;
 use crate::labelled::wall_time_us;
+use crate::language::Language;
 use crate::route::city;
 use crate::store::Store;
 use crate::table::{Output, Rows};
 
 /// Labels that are told of a model's ranking.
 const CANDIDATES: usize = 5;
+/// Lines that are put to a language model together.
+const TOGETHER: usize = 64;
+/// From here on a language model's choice is taken, in thousandths.
+const LLM_SURE_PERMILLE: u32 = 700;
+/// How long one line may be with a language model.
+const LLM_WITHIN: Duration = Duration::from_secs(120);
 /// Least confidence of the graph's words that needs no model, in thousandths: one category's words and no other's.
 const RULES_SURE_PERMILLE: u32 = 800;
 
@@ -46,18 +55,18 @@ pub struct Args {
     /// Name of a model of categories; without it the graph's words decide
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// A language model for what the small one is not sure of: none, so far
+    /// A language model for what the small one is not sure of: none, the one in the box, or a file
     #[arg(long, value_name = "none|default|FILE.gguf", default_value = "none")]
     llm: String,
 }
 
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
-    id: String,
-    category: Option<Category>,
+    id: &'a str,
+    category: Option<Category<'a>>,
     confidence: f32,
     tier: &'static str,
-    candidates: Vec<Candidate>,
+    candidates: &'a [Candidate],
     intent: Option<&'static str>,
     urgency: u8,
     risk_to_life: bool,
@@ -66,19 +75,19 @@ struct Answer<'a> {
     title: &'a str,
     summary: &'a str,
     spans: &'a [Span],
-    unit: Option<String>,
+    unit: Option<&'a str>,
     injection: bool,
     pii: &'a [PiiSpan],
     language: Option<text::Language>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    error: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
-struct Category {
-    label: String,
+struct Category<'a> {
+    label: &'a str,
     /// From the widest class to the label; one step where the labels know no deeper ones.
-    path: Vec<String>,
+    path: Vec<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,23 +111,33 @@ impl Args {
     /// Writes a line for each line.
     ///
     /// # Errors
-    /// A file that cannot be read or written, a column or a model that is not there, a language model.
+    /// A file that cannot be read or written, a column or a model that is not there, a language model that cannot be asked.
     pub fn run(&self, context: &Context) -> Result<()> {
-        if self.llm != "none" {
-            bail!("--llm {}: {}", self.llm, context.t("尚无语言模型，请用 --llm none", "there is no language model yet; use --llm none"));
-        }
         let graph = city(&context.home)?;
         let model = self.model.as_ref().map(|name| Store::open(&context.home).active(name)).transpose()?;
+        let language = Language::open(context, &self.llm, 1)?;
         let mut triage = Triage::new(graph, model);
         let wanted: Vec<&str> = self.text.iter().chain(&self.id).chain(&self.time).map(String::as_str).collect();
         let mut output = Output::create(&self.out)?;
-        for row in Rows::open(&self.input, &wanted)? {
-            let row = row?;
-            let (texts, rest) = row.cells.split_at(self.text.len());
-            let id = self.id.as_ref().map_or("", |_| &rest[0]);
-            let id = if id.is_empty() { row.number.to_string() } else { id.to_owned() };
-            let time = self.time.as_ref().and_then(|_| rest.last());
-            triage.answer(id, texts, time.map_or("", String::as_str), row.problem, |answer| output.json_line(answer))?;
+        let mut failed = None;
+        let mut rows = Rows::open(&self.input, &wanted)?.peekable();
+        while rows.peek().is_some() {
+            let mut lines = Vec::new();
+            for row in rows.by_ref().take(if language.is_some() { TOGETHER } else { 1 }) {
+                let row = row?;
+                let (texts, rest) = row.cells.split_at(self.text.len());
+                let id = self.id.as_ref().map_or("", |_| &rest[0]);
+                let id = if id.is_empty() { row.number.to_string() } else { id.to_owned() };
+                let time = self.time.as_ref().and_then(|_| rest.last()).map_or("", String::as_str);
+                lines.push(triage.line(id, texts, time, row.problem));
+            }
+            if let Some(language) = &language {
+                failed = triage.ask(language, &mut lines).or(failed);
+            }
+            lines.iter().try_for_each(|line| output.json_line(&line.answer()))?;
+        }
+        if let Some(error) = failed {
+            eprintln!("{}: {error}", context.t("有些行未得到语言模型的回答，留给人工", "some lines had no answer of the language model and are left to a person"));
         }
         output.finish()
     }
@@ -138,7 +157,7 @@ impl Triage {
         Triage { reader: Reader::new(&graph), graph, model, scratch: Scratch::default(), joined: String::new() }
     }
 
-    fn answer(&mut self, id: String, texts: &[String], time: &str, problem: Option<String>, tell: impl FnOnce(&Answer) -> Result<()>) -> Result<()> {
+    fn line(&mut self, id: String, texts: &[String], time: &str, problem: Option<String>) -> Line {
         self.joined.clear();
         for text in texts.iter().filter(|text| !text.is_empty()) {
             if !self.joined.is_empty() {
@@ -148,36 +167,68 @@ impl Triage {
         }
         let error = problem.or_else(|| self.joined.trim().is_empty().then(|| "there is no text".to_owned()));
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let (reading, sorted) = self.read(&texts, wall_time_us(time));
-        let unit = sorted.unit.clone();
-        tell(&Answer {
-            id,
-            category: sorted.label.map(|label| Category { path: vec![label.clone()], label }),
-            confidence: sorted.confidence,
-            tier: if error.is_some() { "person" } else { sorted.tier },
-            candidates: sorted.candidates,
-            intent: error.is_none().then(|| reading.wanted.intent.id()),
-            urgency: reading.urgency,
-            risk_to_life: reading.risk_to_life,
-            place: reading.place.as_ref().map(|place| Place {
-                text: &place.text,
-                start: place.start,
-                end: place.end,
-                node: place.node.as_deref(),
-                lat: place.lat,
-                lon: place.lon,
-                alternatives: &place.alternatives,
-            }),
-            event_time: reading.moment.as_ref().map(|moment| shown(moment.at, time)),
-            title: &reading.title,
-            summary: &reading.summary,
-            spans: &reading.spans,
-            unit,
-            injection: reading.injection,
-            pii: &reading.pii,
-            language: error.is_none().then_some(reading.language),
-            error,
-        })
+        let time_us = wall_time_us(time);
+        let (reading, judged) = self.read(&texts, time_us);
+        Line { id, text: self.joined.clone(), time: time.to_owned(), time_us, reading, judged, error }
+    }
+
+    /// Puts what nobody was sure of to a language model: a choice among the likeliest labels. What it is not sure of either stays
+    /// with a person. Gives one of the reasons why lines had no answer, if some had none.
+    fn ask(&self, language: &Language, lines: &mut [Line]) -> Option<AskError> {
+        let doubtful = |line: &Line| line.judged.tier == "person" && line.error.is_none() && !line.reading.injection;
+        let questions: Vec<(usize, Vec<String>, Vec<String>)> = lines.iter().enumerate().filter(|(_, line)| doubtful(line)).map(|(at, line)| {
+            let labels = self.labels(line);
+            let told = labels.iter().map(|label| self.told(label, line)).collect();
+            (at, labels, told)
+        }).collect();
+        let asked = questions.iter().map(|(at, labels, told)| {
+            let line = &lines[*at];
+            async move {
+                let options: Vec<&str> = told.iter().map(String::as_str).collect();
+                let priority = Priority::ALL[usize::from(line.reading.urgency.clamp(1, 4)) - 1];
+                (*at, labels, Asker::new(language.backend(), priority, LLM_WITHIN).elect(&line.text, &options).await)
+            }
+        });
+        let answers = language.wait(futures::future::join_all(asked));
+        let mut failed = None;
+        for (at, labels, ranked) in answers {
+            match ranked {
+                Ok(ranked) => {
+                    let Some((best, permille)) = ranked.first().copied().filter(|(_, permille)| *permille >= LLM_SURE_PERMILLE) else { continue };
+                    let line = &mut lines[at];
+                    let share = |permille: u32| permille as f32 / 1000.0;
+                    line.judged.tier = "llm";
+                    line.judged.confidence = share(permille);
+                    line.judged.label = Some(labels[best].clone());
+                    line.judged.candidates = ranked.iter().take(CANDIDATES).map(|(option, permille)| Candidate { label: labels[*option].clone(), confidence: share(*permille) }).collect();
+                    if self.graph.category(&labels[best]).is_some() {
+                        line.judged.unit = Some(self.unit(&labels[best], &line.reading, line.time_us));
+                    }
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed
+    }
+
+    /// What a language model may choose of: the model's likeliest labels, else the graph's categories that the words speak of, else
+    /// all of them.
+    fn labels(&self, line: &Line) -> Vec<String> {
+        let mut labels: Vec<String> = line.judged.candidates.iter().map(|candidate| candidate.label.clone()).collect();
+        if self.model.is_none() {
+            labels.extend(self.graph.categories_in(&line.text).into_keys().map(str::to_owned));
+            let all = self.graph.categories().map(|category| category.id.clone());
+            if labels.is_empty() { labels.extend(all) } else { labels.push("other".to_owned()) }
+        }
+        let mut known = std::collections::BTreeSet::new();
+        labels.retain(|label| known.insert(label.clone()));
+        labels
+    }
+
+    /// What a label is, in the message's language.
+    fn told(&self, label: &str, line: &Line) -> String {
+        let zh = line.reading.language != text::Language::English;
+        self.graph.category_told(label).map_or_else(|| label.to_owned(), |name| if zh { name.zh } else { name.en })
     }
 
     /// Everything that is to be said of a message: what the reader finds, and its category and unit.
@@ -220,6 +271,51 @@ impl Triage {
         // Without a time: noon of a working day that every duty of today knows.
         let moment = time_us.and_then(DateTime::from_timestamp_micros).or_else(|| DateTime::from_timestamp(1_767_700_800, 0)).unwrap_or_default();
         self.graph.who_owes(category, Here { place, point: None }, When::local(moment, 0)).unit
+    }
+}
+
+/// A line of the file, and what was found in it.
+struct Line {
+    id: String,
+    text: String,
+    time: String,
+    time_us: Option<i64>,
+    reading: Reading,
+    judged: Judged,
+    error: Option<String>,
+}
+
+impl Line {
+    fn answer(&self) -> Answer<'_> {
+        let Line { id, time, reading, judged, error, .. } = self;
+        Answer {
+            id,
+            category: judged.label.as_deref().map(|label| Category { path: vec![label], label }),
+            confidence: judged.confidence,
+            tier: if error.is_some() { "person" } else { judged.tier },
+            candidates: &judged.candidates,
+            intent: error.is_none().then(|| reading.wanted.intent.id()),
+            urgency: reading.urgency,
+            risk_to_life: reading.risk_to_life,
+            place: reading.place.as_ref().map(|place| Place {
+                text: &place.text,
+                start: place.start,
+                end: place.end,
+                node: place.node.as_deref(),
+                lat: place.lat,
+                lon: place.lon,
+                alternatives: &place.alternatives,
+            }),
+            event_time: reading.moment.as_ref().map(|moment| shown(moment.at, time)),
+            title: &reading.title,
+            summary: &reading.summary,
+            spans: &reading.spans,
+            unit: judged.unit.as_deref(),
+            injection: reading.injection,
+            pii: &reading.pii,
+            language: error.is_none().then_some(reading.language),
+            error: error.as_deref(),
+        }
     }
 }
 
@@ -273,9 +369,11 @@ mod tests {
     }
 
     #[test]
-    fn a_language_model_is_refused_until_there_is_one() {
-        let context = Context { home: ".".into(), data: None, json: false, quiet: true, zh: false };
-        let args = Args { input: "in.csv".into(), out: "out.jsonl".into(), text: vec!["text".to_owned()], id: None, time: None, model: None, llm: "default".to_owned() };
-        assert!(args.run(&context).unwrap_err().to_string().contains("--llm none"));
+    fn a_language_model_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context { home: folder.path().to_owned(), data: None, json: false, quiet: true, zh: false };
+        let args = Args { input: "in.csv".into(), out: folder.path().join("out.jsonl"), text: vec!["text".to_owned()], id: None, time: None, model: None, llm: "no/such.gguf".to_owned() };
+        let error = format!("{:#}", args.run(&context).unwrap_err());
+        assert!(error.contains("no/such.gguf"), "{error}");
     }
 }

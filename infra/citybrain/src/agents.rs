@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bus::{Bus, Filter, Producer, Tap, TapReader};
 use chrono::Utc;
-use llm::{Answer, AskError, Backend, LocalConfig, LocalPool, Priority, RemoteConfig, RemotePool, Request, Task};
+use llm::{Answer, AskError, Asker, Backend, LocalConfig, LocalPool, Priority, RemoteConfig, RemotePool, Task};
 use schemas::agent::{AgentAnswer, AgentRequest, Choice, Elements, Question};
 use schemas::event::Event;
 use schemas::topics;
@@ -44,8 +44,6 @@ const WAITING_MAX: usize = 2_000;
 const WITHIN: Duration = Duration::from_secs(60);
 /// How often the position is written.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
-/// Groups of a knock-out that go on.
-const WINNERS: usize = 2;
 
 /// The model that the configuration names; none when it names none.
 ///
@@ -242,91 +240,46 @@ fn empty(request: &AgentRequest) -> AgentAnswer {
     AgentAnswer { request: request.id.clone(), case: request.case.clone(), ..AgentAnswer::default() }
 }
 
-/// Who asks a model for one request, and what that has cost so far.
-struct Asker<'a> {
-    backend: &'a dyn Backend,
-    priority: Priority,
-    began: Instant,
-    told: AgentAnswer,
-    prompts: blake3::Hasher,
-}
-
-impl Asker<'_> {
-    async fn ask(&mut self, task: Task) -> Result<Answer, AskError> {
-        let within = WITHIN.saturating_sub(self.began.elapsed());
-        let reply = self.backend.ask(Request::new(task, self.priority).within(within)).await?;
-        self.prompts.update(reply.prompt_digest.as_bytes());
-        self.told.tokens = self.told.tokens.saturating_add(reply.raw.tokens_in).saturating_add(reply.raw.tokens_out);
-        self.told.model = reply.card.model;
-        self.told.digest = reply.card.digest;
-        self.told.sampler = format!("{}; {}", reply.card.sampler, reply.card.build);
-        Ok(reply.answer)
-    }
-}
-
 /// Answers one request, as far as the model does.
 async fn answer(backend: &dyn Backend, request: &AgentRequest) -> AgentAnswer {
-    let priority = Priority::ALL[usize::from(request.urgency.clamp(1, 4)) - 1];
-    let mut asker = Asker { backend, priority, began: Instant::now(), told: empty(request), prompts: blake3::Hasher::new() };
+    let began = Instant::now();
+    let mut asker = Asker::new(backend, Priority::ALL[usize::from(request.urgency.clamp(1, 4)) - 1], WITHIN);
+    let mut told = empty(request);
     let is_zh = request.text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
     for question in &request.questions {
         match choose(&mut asker, &request.text, question, is_zh).await {
-            Ok(choice) => asker.told.choices.extend(choice),
-            Err(error) => asker.told.failed = Some(error.to_string()),
+            Ok(choice) => told.choices.extend(choice),
+            Err(error) => told.failed = Some(error.to_string()),
         }
     }
-    if request.elements && asker.told.failed.is_none() {
+    if request.elements && told.failed.is_none() {
         match elements(&mut asker, &request.text).await {
-            Ok(elements) => asker.told.elements = Some(elements).filter(|elements| *elements != Elements::default()),
-            Err(error) => asker.told.failed = Some(error.to_string()),
+            Ok(elements) => told.elements = Some(elements).filter(|elements| *elements != Elements::default()),
+            Err(error) => told.failed = Some(error.to_string()),
         }
     }
-    let Asker { began, mut told, prompts, .. } = asker;
+    let mut prompts = blake3::Hasher::new();
+    for reply in &asker.replies {
+        prompts.update(reply.prompt_digest.as_bytes());
+        told.tokens = told.tokens.saturating_add(reply.raw.tokens_in).saturating_add(reply.raw.tokens_out);
+    }
+    if let Some(reply) = asker.replies.last() {
+        told.model.clone_from(&reply.card.model);
+        told.digest.clone_from(&reply.card.digest);
+        told.sampler = format!("{}; {}", reply.card.sampler, reply.card.build);
+        told.prompt = prompts.finalize().to_hex().to_string();
+    }
     told.latency_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
-    told.prompt = if told.tokens > 0 { prompts.finalize().to_hex().to_string() } else { String::new() };
     told
 }
 
-/// Chooses among any number of options: by knock-out in groups until as few are left as a model is asked at once.
 async fn choose(asker: &mut Asker<'_>, text: &str, question: &Question, is_zh: bool) -> Result<Option<Choice>, AskError> {
     let said: Vec<&str> = question.options.iter().map(|offer| if is_zh { offer.zh.as_str() } else { offer.en.as_str() }).collect();
-    let mut left: Vec<usize> = (0..said.len()).collect();
-    while left.len() > llm::limits::OPTIONS_MAX {
-        let groups = left.len().div_ceil(llm::limits::OPTIONS_MAX);
-        let mut winners = Vec::new();
-        for group in left.chunks(left.len().div_ceil(groups)) {
-            winners.extend(ranked(asker, text, &said, group).await?.into_iter().take(WINNERS).map(|(option, _)| option));
-        }
-        if winners.len() >= left.len() {
-            break;
-        }
-        left = winners;
-    }
-    let ranked = ranked(asker, text, &said, &left).await?;
+    let ranked = asker.elect(text, &said).await?;
     let label = |option: usize| question.options[option].label.clone();
     let Some((best, permille)) = ranked.first().copied() else { return Ok(None) };
     let runners_up = ranked[1..].iter().take(2).map(|(option, permille)| RunnerUp { label: label(*option), permille: *permille }).collect();
     Ok(Some(Choice { task: question.task, label: label(best), permille, runners_up }))
-}
-
-/// The options with their shares in thousandths, the likeliest first. Asked in both orders: a model likes some letters better.
-async fn ranked(asker: &mut Asker<'_>, text: &str, said: &[&str], options: &[usize]) -> Result<Vec<(usize, u32)>, AskError> {
-    if let [only] = options {
-        return Ok(vec![(*only, 1000)]);
-    }
-    let mut shares: BTreeMap<usize, u64> = options.iter().map(|option| (*option, 0)).collect();
-    let backwards: Vec<usize> = options.iter().rev().copied().collect();
-    for order in [options, &backwards] {
-        let texts: Vec<&str> = order.iter().map(|option| said[*option]).collect();
-        let task = Task::choose(text, &texts).map_err(|error| AskError::Refused(error.to_string()))?;
-        let Answer::Choose(choice) = asker.ask(task).await? else { return Err(AskError::Refused("it answered something else".to_owned())) };
-        for (option, share) in order.iter().zip(&choice.shares_ppm) {
-            *shares.entry(*option).or_default() += u64::from(*share);
-        }
-    }
-    let mut ranked: Vec<(usize, u32)> = shares.into_iter().map(|(option, ppm)| (option, u32::try_from(ppm / 2_000).unwrap_or(1000).min(1000))).collect();
-    ranked.sort_by_key(|(option, permille)| (std::cmp::Reverse(*permille), *option));
-    Ok(ranked)
 }
 
 /// The elements of the form. An answer that did not pass its check is none; without a model there is an error.
@@ -362,7 +315,7 @@ mod tests {
     use llm::metrics::Metrics;
     use llm::task::Dialect;
     use llm::wire::{End, Raw};
-    use llm::{Card, Reply};
+    use llm::{Card, Reply, Request};
     use schemas::agent::Offer;
     use schemas::understood::Task as Asked;
 
@@ -420,8 +373,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_choice_among_many_is_a_knock_out() {
-        for options in [2, 8, 9, 20, 24] {
+    async fn what_was_asked_is_answered_with_who_said_it() {
+        for options in [2, 24] {
             let wanted = options - 1;
             let fake = Fake { likes: Box::leak(format!("类别{wanted}号").into_boxed_str()), fails: None };
             let answer = answer(&fake, &request(options)).await;
@@ -431,8 +384,6 @@ mod tests {
             assert_eq!((answer.model.as_str(), answer.digest.as_str(), answer.prompt.len()), ("fake", "0f", 64));
             assert_eq!(answer.elements.expect("some").people.as_deref(), Some("孩子"), "a title that is wrong is none");
         }
-        let nobody = answer(&Fake { likes: "nothing", fails: None }, &request(8)).await;
-        assert!(nobody.choices[0].permille < 400, "letter A is no reason: {:?}", nobody.choices);
     }
 
     #[tokio::test]

@@ -210,14 +210,7 @@ fn category(graph: &Graph, intake: &Intake<'_>, opinions: &[Opinion]) -> Option<
     } else {
         labels.push(OTHER);
     }
-    let offer = |label: &&str| {
-        let category = graph.category(label)?;
-        let with = |name: &str, is_latin: bool| {
-            let words: Vec<&str> = category.words.iter().filter(|word| word.is_ascii() == is_latin).take(limits::OFFER_WORDS_MAX).map(String::as_str).collect();
-            if words.is_empty() { name.to_owned() } else { format!("{name}: {}", words.join(", ")) }
-        };
-        Some(Offer { label: category.id.clone(), zh: with(&category.name.zh, false), en: with(&category.name.en, true) })
-    };
+    let offer = |label: &&str| graph.category_told(label).map(|name| Offer { label: (*label).to_owned(), zh: name.zh, en: name.en });
     question(Task::Category, &stands.category, &labels, offer)
 }
 
@@ -229,10 +222,7 @@ fn unit(graph: &Graph, assigned: &Assigned, opinions: &[Opinion]) -> Option<Ques
     let mut labels = vec![assigned.owed.unit.as_str()];
     labels.extend(thought(opinions, Task::Unit));
     labels.extend(assigned.owed.alternatives.iter().map(String::as_str));
-    let offer = |label: &&str| {
-        let unit = graph.unit(label)?;
-        Some(Offer { label: unit.id.clone(), zh: unit.name.zh.clone(), en: unit.name.en.clone() })
-    };
+    let offer = |label: &&str| graph.unit_told(label).map(|name| Offer { label: (*label).to_owned(), zh: name.zh, en: name.en });
     question(Task::Unit, &assigned.owed.unit, &labels, offer)
 }
 

@@ -1,5 +1,6 @@
 //! Evaluations: each prints what it measures beside a baseline measured in the same run.
 
+pub mod agents;
 pub mod air;
 pub mod air_planted;
 mod bodies;
@@ -21,7 +22,8 @@ pub mod volumes;
 use crate::Named;
 
 /// All of them.
-pub const ALL: [Named; 12] = [
+pub const ALL: [Named; 13] = [
+    ("agents", "语言模型在手写留言上的增益，与规则和词语并列", "what a language model adds on messages written by hand, beside rules and words", agents::run),
     ("air", "北京空气：植入的中断与卡值，与固定规则并列", "silent and stuck sensors planted in Beijing's air, beside fixed rules", air::run),
     ("breach", "工单逾期风险，与各类型的逾期率并列", "risk that a work order is late, beside the rate of its type", breach::run),
     ("hotspots", "热点问题归组，与仅按地点归组并列", "hot issues of a stream, beside grouping by place alone", hotspots::run),
