@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
                     }
                     self.outcome.levels.insert(it.incident, it.level);
                 }
-                Effect::Dispatch(_) | Effect::Notification(_) | Effect::Decision(_) | Effect::Graph(_) | Effect::WakeAt(_) => {}
+                Effect::Ask(_) | Effect::Dispatch(_) | Effect::Notification(_) | Effect::Decision(_) | Effect::Graph(_) | Effect::WakeAt(_) => {}
             }
         }
     }
