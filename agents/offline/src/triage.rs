@@ -227,7 +227,7 @@ impl Triage {
 
     /// What a label is, in the message's language.
     fn told(&self, label: &str, line: &Line) -> String {
-        let zh = line.reading.language != text::Language::English;
+        let zh = line.reading.language != text::Language::En;
         self.graph.category_told(label).map_or_else(|| label.to_owned(), |name| if zh { name.zh } else { name.en })
     }
 
