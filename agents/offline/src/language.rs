@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use llm::{Backend, Card, LocalConfig, LocalPool};
 use tokio::runtime::Runtime;
 
@@ -22,8 +22,22 @@ pub fn default_model(home: &Path) -> Option<PathBuf> {
     [Some(home.join("models/language").join(DEFAULT_FILE)), beside, Some(built)].into_iter().flatten().find(|file| file.is_file())
 }
 
+/// The model that evaluations and benchmarks ask: the file that `CITYBRAIN_LLM` names, else the one in the box, if there is one.
+///
+/// # Errors
+/// When the file that is named is not there.
+pub fn named_model(context: &Context) -> Result<Option<PathBuf>> {
+    let Some(named) = std::env::var_os("CITYBRAIN_LLM").filter(|name| !name.is_empty()) else { return Ok(default_model(&context.home)) };
+    let file = PathBuf::from(named);
+    ensure!(file.is_file(), "CITYBRAIN_LLM names {}, which is not there", file.display());
+    Ok(Some(file))
+}
+
 /// The engine's program, which lies beside this one (for a test or an example: one folder above).
-fn engine() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is not there.
+pub fn engine() -> Result<PathBuf> {
     let program = std::env::current_exe().context("could not find out where this program lies")?;
     let folders = program.ancestors().skip(1).take(2);
     let found = folders.map(|folder| folder.join("citybrain-engine")).find(|file| file.is_file());

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use text::{Reader, Reading, SpanKind};
 
 use crate::Context;
-use crate::language::{Language, default_model};
+use crate::language::{Language, named_model};
 
 const MESSAGES: &str = include_str!("../../../evaluation/messages.jsonl");
 /// Words of the graph that are surer than this are not doubted, as in the brain.
@@ -105,9 +105,9 @@ pub fn run(context: &Context) -> Result<()> {
     let graph = Graph::builtin();
     let reader = Reader::new(&graph);
     let readings: Vec<Reading> = rows.iter().map(|row| reader.read(&row.text, Some(row.at))).collect();
-    let wanted = std::env::var("CITYBRAIN_LLM").ok().or_else(|| default_model(&context.home).map(|_| "default".to_owned()));
+    let named = named_model(context)?;
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u32);
-    let language = wanted.map(|wanted| Language::open(context, &wanted, threads)).transpose()?.flatten();
+    let language = named.map(|file| Language::open(context, &file.to_string_lossy(), threads)).transpose()?.flatten();
     let said = language.as_ref().map(|language| ask(context, language, &graph, &rows, &readings));
     let document = judge(&graph, &rows, &readings, said.as_deref(), language.as_ref().map(|language| language.card().model.clone()));
     if context.json {
