@@ -1,13 +1,16 @@
 //! The engine as it is used: through the pool, in a process of its own, with tiny models.
 
+#[path = "support/engine.rs"]
+mod engine;
 mod support;
 
 use std::time::Duration;
 
+use engine::{MESSAGES, config};
 use llm::task::Dialect;
 use llm::wire::{Mark, Raw};
 use llm::{Answer, AskError, Backend, LocalConfig, LocalPool, Priority, Request, Task};
-use support::{Kind, MESSAGES, config, model};
+use support::{Kind, model};
 
 /// What must be the same whoever else is served.
 type Said = (String, Vec<Mark>, Vec<Option<i32>>, Vec<u32>);
