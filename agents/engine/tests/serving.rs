@@ -139,9 +139,8 @@ async fn limits_hold() {
     let long = "x9".repeat(500);
     let asked = pool.ask(Request::new(Task::title(&long).unwrap(), Priority::Two)).await;
     assert!(matches!(&asked, Err(AskError::Refused(reason)) if reason.contains("room for 256")), "{asked:?}");
-    let long = "x9".repeat(500);
-    let asked = pool.ask(Request::new(Task::embed(&long).unwrap(), Priority::Two)).await;
-    assert!(matches!(&asked, Err(AskError::Refused(reason)) if reason.contains("room for 256")), "{asked:?}");
+    // A vector is of the text's beginning.
+    assert_eq!(ask(&pool, Task::embed(&long).unwrap()).await.raw.tokens_in, 256);
     // An answer that would go on for ever ends with the sequence's room.
     let endless = Task::free("x", "y", "root ::= [a-z]* \"0\"{5000}").unwrap();
     let asked = pool.ask(Request { tokens_max: 100_000, ..Request::new(endless.clone(), Priority::Two) }).await;
