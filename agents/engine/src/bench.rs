@@ -1,7 +1,8 @@
 //! Measures a model: tokens a second while reading and while writing, through the loop that serves, beside llama.cpp alone.
 //!
 //! The baseline does what llama-bench does: a prompt in batches of 512, then one token after another, with no text, no
-//! constraint and nobody to answer. Both are measured in turn, on the same file, in the same process.
+//! constraint and nobody to answer. Both are measured in turn, on the same file, in the same process; with one thread by the
+//! processor time that they use, so that a busy machine does not change the figures.
 
 use std::path::Path;
 use std::time::Instant;
@@ -28,6 +29,43 @@ struct Speed {
 /// How many sequences are measured beside one.
 const MANY: u32 = 8;
 
+/// What time is taken by.
+#[derive(Clone, Copy)]
+enum Clock {
+    /// The processor time of this thread, which Linux tells.
+    Processor,
+    /// The clock on the wall.
+    Wall(Instant),
+}
+
+impl Clock {
+    /// With several threads only the wall knows.
+    fn of(threads: u32) -> Self {
+        if threads == 1 && processor_ns().is_some() { Self::Processor } else { Self::Wall(Instant::now()) }
+    }
+
+    /// Seconds since some time.
+    fn now(self) -> f64 {
+        match self {
+            Self::Processor => processor_ns().unwrap_or(0) as f64 * 1e-9,
+            Self::Wall(start) => start.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Processor => "processor",
+            Self::Wall(_) => "wall",
+        }
+    }
+}
+
+/// Nanoseconds that this thread has run.
+fn processor_ns() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok().filter(|it| *it > 0)
+}
+
 /// Measures and prints.
 pub fn run(path: &Path, arguments: &Arguments) -> Result<()> {
     let backend = crate::backend()?;
@@ -42,15 +80,16 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<()> {
     server.endless = true;
 
     println!("{} ({}), {} threads, {}", loaded.name, path.display(), settings.threads, build());
-    println!("prompt {read} tokens, answer {write} tokens, median of {} rounds, tokens/s", arguments.bench_repeat);
+    let clock = Clock::of(settings.threads);
+    println!("prompt {read} tokens, answer {write} tokens, median of {} rounds, tokens per second of {} time", arguments.bench_repeat, clock.name());
     let mut rounds: [Vec<Speed>; 4] = Default::default();
     // The first round warms up and is not counted. The four take turns, so that all see the same machine.
     for round in 0..=arguments.bench_repeat {
         let speeds = [
-            llama_cpp(&mut plain, &loaded, 1, read, write)?,
-            served(&mut server, &loaded, &text, 1, write)?,
-            llama_cpp(&mut plain_many, &loaded, MANY, read, write)?,
-            served(&mut server, &loaded, &text, MANY, write)?,
+            llama_cpp(clock, &mut plain, &loaded, 1, read, write)?,
+            served(clock, &mut server, &loaded, &text, 1, write)?,
+            llama_cpp(clock, &mut plain_many, &loaded, MANY, read, write)?,
+            served(clock, &mut server, &loaded, &text, MANY, write)?,
         ];
         if round > 0 {
             rounds.iter_mut().zip(speeds).for_each(|(all, it)| all.push(it));
@@ -110,12 +149,12 @@ fn words(loaded: &Loaded, tokens: usize) -> Result<String> {
 }
 
 /// What llama-bench measures.
-fn llama_cpp(context: &mut LlamaContext<'_>, loaded: &Loaded, sequences: u32, read: usize, write: usize) -> Result<Speed> {
+fn llama_cpp(clock: Clock, context: &mut LlamaContext<'_>, loaded: &Loaded, sequences: u32, read: usize, write: usize) -> Result<Speed> {
     context.clear_kv_cache();
     let some = |at: usize| LlamaToken::new(((at * 7 + 11) % loaded.words.pieces.len()) as i32);
     let all = sequences as usize;
     let mut batch = LlamaBatch::new(STEP_TOKENS_MAX, 1);
-    let started = Instant::now();
+    let started = clock.now();
     for sequence in 0..sequences as i32 {
         let mut at = 0;
         while at < read {
@@ -129,8 +168,8 @@ fn llama_cpp(context: &mut LlamaContext<'_>, loaded: &Loaded, sequences: u32, re
         }
     }
     context.synchronize();
-    let reading = (read * all) as f64 / started.elapsed().as_secs_f64();
-    let started = Instant::now();
+    let reading = (read * all) as f64 / (clock.now() - started);
+    let started = clock.now();
     for step in 0..write {
         batch.clear();
         for sequence in 0..sequences as i32 {
@@ -139,14 +178,14 @@ fn llama_cpp(context: &mut LlamaContext<'_>, loaded: &Loaded, sequences: u32, re
         context.decode(&mut batch).context("llama.cpp could not write")?;
         context.synchronize();
     }
-    Ok(Speed { reading, writing: (write * all) as f64 / started.elapsed().as_secs_f64() })
+    Ok(Speed { reading, writing: (write * all) as f64 / (clock.now() - started) })
 }
 
 /// The same through the loop that serves.
-fn served(server: &mut Server<'_>, loaded: &Loaded, text: &str, sequences: u32, write: usize) -> Result<Speed> {
+fn served(clock: Clock, server: &mut Server<'_>, loaded: &Loaded, text: &str, sequences: u32, write: usize) -> Result<Speed> {
     let before = server.stats();
     let prompt = Prompt::Native { parts: vec![Part { kind: PartKind::Untrusted, text: text.to_owned() }] };
-    let started = Instant::now();
+    let started = clock.now();
     for id in 0..u64::from(sequences) {
         let ask = Ask { id, prompt: prompt.clone(), rule: Rule::Any, tokens_max: write as u32 + 1, time_ms_max: u64::MAX >> 20 };
         if let Some(Outcome::Failed(reason)) = server.enter(ask) {
@@ -160,13 +199,13 @@ fn served(server: &mut Server<'_>, loaded: &Loaded, text: &str, sequences: u32, 
         over.extend(server.step());
     }
     let read = server.stats();
-    let reading = (read.tokens_prefilled - before.tokens_prefilled) as f64 / started.elapsed().as_secs_f64();
-    let started = Instant::now();
+    let reading = (read.tokens_prefilled - before.tokens_prefilled) as f64 / (clock.now() - started);
+    let started = clock.now();
     while !server.is_idle() {
         over.extend(server.step());
     }
     let written = server.stats().tokens_decoded - read.tokens_decoded;
-    let writing = written as f64 / started.elapsed().as_secs_f64();
+    let writing = written as f64 / (clock.now() - started);
     if over.iter().any(|(_, it)| matches!(it, Outcome::Failed(_))) || over.len() != sequences as usize {
         bail!("could not measure: the model did not answer");
     }

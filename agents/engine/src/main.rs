@@ -81,7 +81,8 @@ const BEAT: Duration = Duration::from_millis(500);
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Warnings of llama.cpp go to standard error, whose end the supervisor keeps.
-    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN).with_writer(io::stderr).init();
+    let quiet = tracing_subscriber::filter::LevelFilter::WARN;
+    tracing_subscriber::fmt().with_max_level(quiet).with_ansi(false).with_writer(io::stderr).init();
     let result = match &arguments.bench {
         Some(path) => check_processor().and_then(|()| bench::run(path, &arguments)),
         None => serve(&arguments),

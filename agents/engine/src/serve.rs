@@ -42,6 +42,8 @@ pub const STEP_TOKENS_MAX: usize = 512;
 const READING: Duration = Duration::from_millis(100);
 /// Tokens of a prompt that are read at once, by a small model and by one that would take a second for them.
 const PIECES: (usize, usize) = (256, 64);
+/// Tokens of a text whose vector is asked for: it is read at one go, and the supervisor must not take that for a hang.
+const VECTOR_TOKENS: (usize, usize) = (1_024, 256);
 /// Weights of a model that is not small.
 const LARGE: u64 = 100_000_000;
 /// Beginnings of prompts that are kept for models with a chat template, whose instructions are long.
@@ -94,6 +96,8 @@ pub struct Server<'model> {
     stats: Stats,
     /// Tokens of a prompt that are read at once.
     piece: usize,
+    /// Tokens of a text whose vector is asked for.
+    vector_tokens: usize,
     /// Answers never end by themselves. Only while measuring.
     pub endless: bool,
 }
@@ -110,6 +114,7 @@ impl<'model> Server<'model> {
         let context = loaded.model.new_context(backend, params).map_err(|error| {
             anyhow!("no memory for {sequences} times {} tokens: lower `sequences` or `context` ({error})", settings.context)
         })?;
+        let is_small = loaded.model.n_params() < LARGE;
         Ok(Self {
             loaded,
             backend,
@@ -120,7 +125,8 @@ impl<'model> Server<'model> {
             slots: (0..settings.sequences).map(|_| None).collect(),
             kept: (0..kept).map(|_| None).collect(),
             stats: Stats::default(),
-            piece: if loaded.model.n_params() < LARGE { PIECES.0 } else { PIECES.1 },
+            piece: if is_small { PIECES.0 } else { PIECES.1 },
+            vector_tokens: (settings.context as usize).min(if is_small { VECTOR_TOKENS.0 } else { VECTOR_TOKENS.1 }),
             endless: false,
         })
     }
@@ -393,16 +399,14 @@ impl<'model> Server<'model> {
         }
     }
 
-    /// The mean of a text's last hidden states, of length one.
+    /// The mean of a text's last hidden states, of length one. A long text is known by its beginning.
     fn embed(&mut self, ask: &Ask, arrived: Instant) -> Result<Raw> {
-        let tokens = self.loaded.tokens(&ask.prompt)?.line;
-        if tokens.len() > self.settings.context as usize {
-            bail!("the text has {} tokens, and a sequence has room for {}: raise `context`", tokens.len(), self.settings.context);
-        }
+        let mut tokens = self.loaded.tokens(&ask.prompt)?.line;
+        tokens.truncate(self.vector_tokens);
         if self.embedder.is_none() {
             // The mean is taken over one piece of a batch, so that has to hold the whole text.
-            let whole = self.settings.context;
-            let params = params(self.settings, 1)
+            let whole = self.vector_tokens as u32;
+            let params = params(Settings { context: whole.next_multiple_of(256), ..self.settings }, 1)
                 .with_n_batch(whole)
                 .with_n_ubatch(whole)
                 .with_embeddings(true)

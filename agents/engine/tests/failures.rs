@@ -1,11 +1,14 @@
 //! What goes wrong with an engine: kills, hangs, broken files. Nothing is lost, nobody waits for ever, and it comes back.
 
+#[path = "support/engine.rs"]
+mod engine;
 mod support;
 
 use std::time::Duration;
 
+use engine::{MESSAGES, config, process, signal};
 use llm::{AskError, Backend, LocalConfig, LocalPool, Priority, Request, Task};
-use support::{Kind, MESSAGES, bytes, config, model, process, signal};
+use support::{Kind, bytes, model};
 
 const SOON: Duration = Duration::from_secs(60);
 

@@ -244,7 +244,7 @@ impl Task {
         if !options.is_empty() {
             user.push(Part::trusted("选项 Options:\n"));
             user.push(Part::untrusted(&options));
-            user.push(Part::trusted(&format!("\n{fence}\n")));
+            user.push(Part::trusted(&format!("{fence}\n")));
         }
         Prompt::Chat { system: format!("{instruction}\n{POWERLESS}"), user }
     }
@@ -255,10 +255,9 @@ pub fn letter(index: usize) -> char {
     char::from(b'A' + index as u8)
 }
 
-/// `A {text}`, one a line.
+/// `A {text}`, each with the end of its line.
 fn lettered(options: &[String]) -> String {
-    let lines: Vec<String> = options.iter().enumerate().map(|(index, it)| format!("{} {it}", letter(index))).collect();
-    lines.join("\n")
+    options.iter().enumerate().map(|(index, it)| format!("{} {it}\n", letter(index))).collect()
 }
 
 /// A line that none of the texts contains; the same texts have the same fence.
@@ -405,7 +404,7 @@ mod tests {
         assert_eq!(native(&Task::extract("漏水").unwrap()), "<|extract|>漏水<|answer|>");
         assert_eq!(native(&Task::title("漏水").unwrap()), "<|title|>漏水<|answer|>");
         let choice = Task::choose("漏水", &["供水 水管", "排水 井盖"]).unwrap();
-        assert_eq!(native(&choice), "<|choose|>漏水<|options|>A 供水 水管\nB 排水 井盖<|answer|>");
+        assert_eq!(native(&choice), "<|choose|>漏水<|options|>A 供水 水管\nB 排水 井盖\n<|answer|>");
     }
 
     #[test]
