@@ -21,6 +21,11 @@ fn message(number: u32, text: &str) -> Body {
     Body::Hotline(HotlineMessage { message_id: format!("m{number}"), text: text.to_owned(), ..HotlineMessage::default() })
 }
 
+/// A message that was read, and in which nothing was found.
+fn hears(city: &mut City, time: &str, body: Body) -> Vec<Effect> {
+    city.understands(at(time), "hotline", body, Some(Understood::default()))
+}
+
 fn asked(effects: &[Effect]) -> Option<&AgentRequest> {
     effects.iter().find_map(|effect| if let Effect::Ask(request) = effect { Some(request) } else { None })
 }
@@ -45,27 +50,28 @@ fn answer(request: &AgentRequest, task: Task, label: &str, permille: u32) -> Age
 /// A city that has asked about the strange message, and the question.
 fn strange() -> (City, AgentRequest) {
     let mut city = asking("1000");
-    let effects = city.hears(at("2026-07-15T10:00"), "hotline", message(1, STRANGE));
+    let effects = hears(&mut city, "2026-07-15T10:00", message(1, STRANGE));
     let request = asked(&effects).expect("a question").clone();
     (city, request)
 }
 
 #[test]
 fn nobody_is_asked_without_the_setting_or_without_a_doubt() {
-    assert_eq!(asked(&City::new().hears(at("2026-07-15T10:00"), "hotline", message(1, STRANGE))), None);
+    assert_eq!(asked(&hears(&mut City::new(), "2026-07-15T10:00", message(1, STRANGE))), None);
     let mut city = asking("1000");
     for (number, text) in [(1, "下穿通道积水，车过不去"), (2, "你好"), (3, "")] {
-        assert_eq!(asked(&city.hears(at("2026-07-15T10:00"), "hotline", message(number, text))), None, "{text}");
+        assert_eq!(asked(&hears(&mut city, "2026-07-15T10:00", message(number, text))), None, "{text}");
     }
+    assert_eq!(asked(&city.hears(at("2026-07-15T10:00"), "hotline", message(6, STRANGE))), None, "nobody has read it");
     let injected = Some(Understood { injection: true, ..Understood::default() });
     assert_eq!(asked(&city.understands(at("2026-07-15T10:00"), "hotline", message(4, STRANGE), injected)), None, "no model reads orders to machines");
     let chosen = HotlineMessage { message_id: "m5".into(), text: STRANGE.into(), category: Some("flooding".into()), ..HotlineMessage::default() };
-    assert_eq!(asked(&city.hears(at("2026-07-15T10:00"), "hotline", Body::Hotline(chosen))), None, "somebody chose it");
+    assert_eq!(asked(&hears(&mut city, "2026-07-15T10:00", Body::Hotline(chosen))), None, "somebody chose it");
     let (_, request) = strange();
     let category = &request.questions[0];
     assert_eq!((category.task, category.stands.as_str()), (Task::Category, "other"));
     assert!(category.options.len() > 8 && category.options.iter().any(|offer| offer.label == "noise" && offer.zh.contains("噪")), "nothing is known of it: it may be any");
-    let doubtful = asking("1000").hears(at("2026-07-15T10:00"), "hotline", message(1, "路灯不亮，噪音扰民"));
+    let doubtful = hears(&mut asking("1000"), "2026-07-15T10:00", message(1, "路灯不亮，噪音扰民"));
     let options: Vec<&str> = asked(&doubtful).expect("words of two categories").questions[0].options.iter().map(|offer| offer.label.as_str()).collect();
     assert!(options.len() <= 4 && options.contains(&"noise") && options.contains(&"street_light") && options.contains(&"other"), "{options:?}");
 }
@@ -73,7 +79,7 @@ fn nobody_is_asked_without_the_setting_or_without_a_doubt() {
 #[test]
 fn the_budget_holds() {
     let mut city = asking("300");
-    let questions = (0..200).filter(|number| asked(&city.hears(at("2026-07-15T10:00"), "hotline", message(*number, STRANGE))).is_some()).count();
+    let questions = (0..200).filter(|number| asked(&hears(&mut city, "2026-07-15T10:00", message(*number, STRANGE))).is_some()).count();
     // Repeats of the same matter are merged, and not asked about: the budget is of reports that become cases of their own.
     assert!(questions <= 60, "{questions}");
     let [asked, answered, decided] = city.brain.asked();
@@ -124,7 +130,7 @@ fn an_answer_comes_too_late_when_a_person_was_there() {
 #[test]
 fn danger_is_never_made_less() {
     let mut city = asking("1000");
-    let effects = city.hears(at("2026-07-15T10:00"), "hotline", message(1, "有人被困，路灯不亮，噪音扰民，垃圾没人管"));
+    let effects = hears(&mut city, "2026-07-15T10:00", message(1, "有人被困，路灯不亮，噪音扰民，垃圾没人管"));
     let Some(request) = asked(&effects).cloned() else { panic!("words of several categories") };
     assert_eq!(city.case(&request.case).urgency, 1);
     city.hears(at("2026-07-15T10:01"), "agents", Body::Answer(answer(&request, Task::Category, "noise", 1000)));

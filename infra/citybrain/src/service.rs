@@ -257,9 +257,9 @@ impl Service {
             parts.set("brain", State::Starting("reading snapshot and journal".to_owned()));
             let progress = Progress::new("brain");
             let files = CityFiles::of(home)?;
-            let understanding = Understanding::of(home.root(), brain::Config::default().utc_offset_minutes);
             // Nobody answers what is imported or measured.
             let asks = if options.notify || runs(Part::Agents) { context.config.llm.asks() } else { 0 };
+            let understanding = Understanding::of(home.root(), brain::Config::default().utc_offset_minutes).reading(asks > 0);
             let snapshots = SnapshotStore::new(&home.dir("brain"));
             let (driver, handle) = Sequencer::open(&bus, snapshots, &files, context.config.snapshot_every_records, asks, progress.clone(), understanding).await?;
             progress.set(driver.positions());

@@ -55,6 +55,8 @@ pub struct Understanding {
     store: Store,
     utc_offset: TimeDelta,
     reader: Option<Reader>,
+    /// Whether messages are read where no small model is asked, too.
+    reads: bool,
     graph_version: String,
     asked: Vec<Asked>,
     /// What the home wanted when it was looked at last, and what was wrong with it.
@@ -79,6 +81,7 @@ impl Understanding {
             store: Store::open(home),
             utc_offset: TimeDelta::minutes(utc_offset_minutes.into()),
             reader: None,
+            reads: false,
             graph_version: String::new(),
             asked: Vec::new(),
             wanted: Default::default(),
@@ -86,6 +89,12 @@ impl Understanding {
             scratch: Scratch::default(),
             figures: Arc::default(),
         }
+    }
+
+    /// The same, and messages are read in any case when `reads`: a language model is asked about nothing that nobody has read for
+    /// orders to machines.
+    pub fn reading(self, reads: bool) -> Understanding {
+        Understanding { reads, ..self }
     }
 
     /// How the models are doing, for whoever shows it.
@@ -114,8 +123,7 @@ impl Understanding {
             self.asked = asked;
             self.wanted = (wanted, problems);
         }
-        // The reader is needed only beside a model.
-        if !self.asked.is_empty()
+        if self.is_needed()
             && let Some(graph) = graph(&self.graph_version)
         {
             self.reader = Some(Reader::new(&graph));
@@ -125,8 +133,7 @@ impl Understanding {
 
     /// What is understood of a message or an order with a text; nothing of anything else.
     pub fn understand(&mut self, event_type: &str, data: &str, time_us: Option<i64>) -> Option<Understood> {
-        // Where no model is asked, everything stays as the rules alone have it.
-        if self.asked.is_empty() || (!event_type.contains("hotline.message") && !event_type.contains("workorder.created")) {
+        if !self.is_needed() || (!event_type.contains("hotline.message") && !event_type.contains("workorder.created")) {
             return None;
         }
         let body = Body::from_event(event_type, None, data.as_bytes());
@@ -141,6 +148,11 @@ impl Understanding {
                 None
             }
         }
+    }
+
+    /// Where no model is asked, everything stays as the rules alone have it.
+    fn is_needed(&self) -> bool {
+        self.reads || !self.asked.is_empty()
     }
 
     fn ask(&mut self, message: &Message<'_>) -> Understood {

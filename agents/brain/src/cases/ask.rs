@@ -61,12 +61,13 @@ impl State {
     /// What is to be asked about a report, if anything: a category that neither words nor a model are sure of, or that both see
     /// differently; a unit where the graph knows none but the one of last resort.
     pub(crate) fn doubts(&self, turn: &Turn<'_>, intake: &Intake<'_>, assigned: &Assigned) -> Vec<Question> {
-        let is_injection = intake.understood.is_some_and(|understood| understood.injection);
+        // What nobody has read for orders to machines goes to no machine.
+        let Some(understood) = intake.understood.filter(|understood| !understood.injection) else { return Vec::new() };
         let says_much = intake.text.chars().count() >= limits::ASKED_CHARS_MIN;
-        if self.asking.permille == 0 || intake.chosen || intake.channel == MACHINE || is_injection || !says_much {
+        if self.asking.permille == 0 || intake.chosen || intake.channel == MACHINE || !says_much {
             return Vec::new();
         }
-        let opinions = intake.understood.map_or(&[][..], |understood| &understood.opinions);
+        let opinions = &understood.opinions;
         [category(turn.graph, intake, opinions), unit(turn.graph, assigned, opinions)].into_iter().flatten().collect()
     }
 
