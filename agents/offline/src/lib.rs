@@ -2,7 +2,7 @@
 //!
 //! Each command is a struct of options (`clap`) with a `run`; the binary `citybrain` puts them among its own, and
 //! `cargo run -p offline --example models` offers them alone, in a build of minutes, to those who work on models.
-//! Knows files; knows nothing of Kafka, DataFusion or HTTP.
+//! Knows files, and language models through `llm`; knows nothing of Kafka, DataFusion or the running brain.
 //!
 //! Begin with [`table`] for how files are read and written, then with the command that you came for.
 
