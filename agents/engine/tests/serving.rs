@@ -39,7 +39,9 @@ async fn start(kind: Kind, change: impl FnOnce(LocalConfig) -> LocalConfig) -> (
 
 /// A random model does not know when a title is over: it gets tokens for the longest in single bytes.
 async fn ask(pool: &LocalPool, task: Task) -> llm::Reply {
-    pool.ask(Request { tokens_max: 600, ..Request::new(task, Priority::Three) }).await.unwrap()
+    let request = Request { tokens_max: 600, ..Request::new(task, Priority::Three) };
+    // Two threads of a busy machine wait long for each other.
+    pool.ask(request.within(Duration::from_secs(1_800))).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,7 +91,7 @@ async fn an_answer_does_not_depend_on_its_neighbours_or_on_threads() {
             expected.push(said(&ask(&alone, task.clone()).await.raw));
         }
         // Twice: the second time beginnings of prompts are there already. With two threads a few: they wait for each other.
-        for (pool, count) in [(&among, all.len()), (&among, all.len()), (&threads, 10)] {
+        for (pool, count) in [(&among, all.len()), (&among, all.len()), (&threads, 4)] {
             let replies = futures_all(all.iter().take(count).map(|it| ask(pool, it.clone()))).await;
             for ((task, expected), reply) in all.iter().zip(&expected).zip(replies) {
                 assert_eq!(&said(&reply.raw), expected, "{} of {}", task.name(), task.message().as_str());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// An engine with a tiny model.
 pub fn config(model: &Path) -> llm::LocalConfig {
     let engine = PathBuf::from(env!("CARGO_BIN_EXE_citybrain-engine"));
-    llm::LocalConfig { engine, model: model.to_owned(), context: 1_024, pause_ms: 20, silent_ms_max: 60_000, ..llm::LocalConfig::default() }
+    llm::LocalConfig { engine, model: model.to_owned(), context: 1_024, pause_ms: 20, silent_ms_max: 600_000, ..llm::LocalConfig::default() }
 }
 
 /// The engine's process that serves this file.
