@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use chrono::{NaiveDateTime, TimeZone, Utc};
 use graph::{Graph, Here, When};
 use llm::{Answer, AskError, Asker, Priority, Task};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use text::{Reader, Reading, SpanKind};
 
 use crate::Context;
@@ -32,6 +32,7 @@ const SLOTS: [&str; 6] = ["address", "place", "time", "people", "thing", "wish"]
 struct Row {
     lang: String,
     text: String,
+    #[serde(deserialize_with = "minute")]
     at: NaiveDateTime,
     node: Option<String>,
     category: String,
@@ -41,6 +42,12 @@ struct Row {
     acceptable_units: Vec<String>,
     confusable_units: Vec<String>,
     title: String,
+}
+
+/// A minute by the city's clock, such as `2026-05-26T14:17`.
+fn minute<'de, D: Deserializer<'de>>(from: D) -> Result<NaiveDateTime, D::Error> {
+    let text = String::deserialize(from)?;
+    NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M").map_err(serde::de::Error::custom)
 }
 
 impl Row {
