@@ -108,7 +108,7 @@ class Batches:
             weight[i, len(a) - 1 : len(a) + len(b) - 1] = 4.0 if len(b) == 2 else 1.0
         flat = weight.ravel()
         room = int(flat.size * SCORED)
-        chosen = np.lexsort((rng.random(flat.size), -(flat >= 1)))[:room]
+        chosen = np.lexsort((rng.random(flat.size), flat < 1))[:room]
         targets = np.roll(ids, -1, axis=1).ravel()[chosen]
         return ids, chosen.astype(np.int32), targets.astype(np.int32), flat[chosen]
 
