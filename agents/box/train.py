@@ -21,15 +21,18 @@ parser.add_argument("--steps", type=int, default=0)
 parser.add_argument("--until", default="", help="HH:MM")
 parser.add_argument("--resume", action="store_true")
 parser.add_argument("--seed", type=int, default=7)
-parser.add_argument("--batch-tokens", type=int, default=4096)
+parser.add_argument("--batch-tokens", type=int, default=2048)
 parser.add_argument("--copy-share", type=float, default=0.12, help="share of the training spent on practice in copying")
 parser.add_argument("--short-share", type=float, default=0.15, help="share spent on mostly extraction, after that")
 parser.add_argument("--muon-rate", type=float, default=0.02)
 parser.add_argument("--adam-rate", type=float, default=0.004)
 parser.add_argument("--message-weight", type=float, default=0.1)
-parser.add_argument("--layers", type=int, default=5)
-parser.add_argument("--dim", type=int, default=192)
-parser.add_argument("--ff", type=int, default=512)
+parser.add_argument("--layers", type=int, default=4)
+parser.add_argument("--dim", type=int, default=128)
+parser.add_argument("--ff", type=int, default=384)
+parser.add_argument("--heads", type=int, default=4)
+parser.add_argument("--kv-heads", type=int, default=2)
+parser.add_argument("--head-dim", type=int, default=32)
 parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
 args = parser.parse_args() if __name__ == "__main__" else None
 if args and args.device == "cpu":
@@ -46,7 +49,7 @@ import tokenizer as tokens  # noqa: E402
 from generator.tasks import Source  # noqa: E402
 from model import MATRICES, Shape, count, hidden, init  # noqa: E402
 
-LENGTHS = (64, 96, 128, 176, 288)
+LENGTHS = (80, 128, 208)
 BLOCK = 1024
 KEEP = 0.45
 SCORED = 0.5
@@ -183,13 +186,13 @@ def main() -> None:
     """Trains until the steps or the time are used up."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    jax.config.update("jax_compilation_cache_dir", str(out / "compiled"))
+    jax.config.update("jax_compilation_cache_dir", str(out.parent / "compiled"))
     tok = tokens.load(args.tokenizer)
     last = out / "last.npz"
     if args.resume:
         params, state, shape, step, block, spent = load(last)
     else:
-        shape = Shape(dim=args.dim, layers=args.layers, ff=args.ff)
+        shape = Shape(dim=args.dim, layers=args.layers, ff=args.ff, heads=args.heads, kv_heads=args.kv_heads, head_dim=args.head_dim)
         params = {k: jnp.array(v) for k, v in init(shape, args.seed).items()}
         state, step, block, spent = fresh(params), 0, 0, 0.0
     print(f"{count(params):,} parameters, {shape}", flush=True)
@@ -216,7 +219,7 @@ def main() -> None:
         step += 1
         if time.time() - shown > 20:
             mean = np.mean(recent, axis=0)
-            print(f"{datetime.now():%H:%M:%S} step {step} done {done:.3f} loss {mean[0]:.3f} answer {mean[2]:.3f} right {mean[1]:.3f} rate {rate:.3f} {read / (time.time() - begin):.0f} tok/s", flush=True)
+            print(f"{datetime.now():%H:%M:%S} step {step} done {done:.3f} loss {mean[0]:.3f} answer {mean[2]:.3f} right {mean[1]:.3f} rate {rate:.3f} {read / (time.time() - begin):.0f} tok/s, {read / time.process_time():.0f} for a second of processor", flush=True)
             recent, shown = [], time.time()
         if time.time() - saved > 240:
             save(last, params, state, shape, step, batches.block, spent + time.time() - begin)

@@ -39,10 +39,15 @@ class Composer:
         self.make = Maker(self.rng, validation)
         self.kinds = {"zh": read_kinds("zh_*.txt"), "en": read_kinds("en_*.txt")}
         self.frames = {"zh": read_sections("frames_zh.txt"), "en": read_sections("frames_en.txt")}
+        self.allowed: dict[int, list[str]] = {}
 
     def pick(self, items: list[str]) -> str:
         """One of the items that this part may use."""
-        return self.rng.choice(part(items, self.validation))
+        # Lists live as long as the banks, so that their identity may stand for them.
+        allowed = self.allowed.get(id(items))
+        if allowed is None:
+            allowed = self.allowed[id(items)] = part(items, self.validation)
+        return self.rng.choice(allowed)
 
     def section(self, lang: str, name: str) -> str:
         """One line of a section of frames."""
