@@ -104,15 +104,23 @@ def hidden(params, ids, shape: Shape):
     t = ids.shape[1]
     positions = jnp.broadcast_to(jnp.arange(t), ids.shape)
     mask = (jnp.arange(t)[:, None] >= jnp.arange(t)[None, :])[None, None, None]
-    x = params["emb"][ids]
+    x = params["emb"][ids.ravel()]
+    b = ids.shape[0]
 
+    # Tokens of all rows stand in one axis: a CPU is slow at products that sum over two axes, as the gradients of weights would.
     def layer(x, p):
-        q, k, v = qkv(p, norm(x, p["n1"], shape.eps), positions, shape)
-        x = x + attend(q, k, v, mask, shape) @ p["wo"]
-        return x + feed(p, norm(x, p["n2"], shape.eps)), None
+        y = norm(x, p["n1"], shape.eps)
+        q = (y @ p["wq"]).reshape(b, t, shape.heads, shape.head_dim)
+        k = (y @ p["wk"]).reshape(b, t, shape.kv_heads, shape.head_dim)
+        v = (y @ p["wv"]).reshape(b, t, shape.kv_heads, shape.head_dim)
+        q, k = rope(norm(q, p["qn"], shape.eps), positions, shape.rope_base), rope(norm(k, p["kn"], shape.eps), positions, shape.rope_base)
+        x = x + attend(q, k, v, mask, shape).reshape(b * t, -1) @ p["wo"]
+        return x + feed(p, norm(x, p["n2"], shape.eps))
 
-    x, _ = jax.lax.scan(layer, x, split(params))
-    return norm(x, params["nf"], shape.eps)
+    # Written out layer by layer: on a CPU the backward pass through a scan takes twice as long.
+    for i in range(shape.layers):
+        x = layer(x, {k: v[i] for k, v in split(params).items()})
+    return norm(x, params["nf"], shape.eps).reshape(b, t, -1)
 
 
 @partial(jax.jit, static_argnames="shape", donate_argnums=2)

@@ -21,12 +21,13 @@ parser.add_argument("--steps", type=int, default=0)
 parser.add_argument("--until", default="", help="HH:MM")
 parser.add_argument("--resume", action="store_true")
 parser.add_argument("--seed", type=int, default=7)
-parser.add_argument("--batch-tokens", type=int, default=2048)
-parser.add_argument("--copy-share", type=float, default=0.12, help="share of the training spent on practice in copying")
-parser.add_argument("--short-share", type=float, default=0.15, help="share spent on mostly extraction, after that")
+parser.add_argument("--batch-tokens", type=int, default=1024)
+parser.add_argument("--copy-share", type=float, default=0.25, help="share of the training spent on practice in copying")
+parser.add_argument("--short-share", type=float, default=0.25, help="share spent on mostly extraction, after that")
 parser.add_argument("--muon-rate", type=float, default=0.02)
 parser.add_argument("--adam-rate", type=float, default=0.004)
-parser.add_argument("--message-weight", type=float, default=0.1)
+parser.add_argument("--message-weight", type=float, default=0.05)
+parser.add_argument("--candidates", type=int, default=1024, help="tokens that the softmax of training runs over; must be able to hold all different tokens of a batch")
 parser.add_argument("--layers", type=int, default=4)
 parser.add_argument("--dim", type=int, default=128)
 parser.add_argument("--ff", type=int, default=384)
@@ -51,8 +52,7 @@ from model import MATRICES, Shape, count, hidden, init  # noqa: E402
 
 LENGTHS = (80, 128, 208)
 BLOCK = 1024
-KEEP = 0.45
-SCORED = 0.5
+SCORED = 0.48
 
 
 def stage_of(done: float, copy: float, short: float) -> str:
@@ -113,13 +113,21 @@ class Batches:
         room = int(flat.size * SCORED)
         chosen = np.lexsort((rng.random(flat.size), flat < 1))[:room]
         targets = np.roll(ids, -1, axis=1).ravel()[chosen]
-        return ids, chosen.astype(np.int32), targets.astype(np.int32), flat[chosen]
+        # The softmax runs over all tokens of the batch and a sample of the others; the sample's logits are raised by the log of how many each stands for.
+        present = np.unique(ids)
+        absent = rng.permutation(np.setdiff1d(np.arange(tokens.VOCAB), present, assume_unique=True))
+        sample = absent[: max(0, args.candidates - present.size)]
+        candidates = np.concatenate([present, sample])[: args.candidates]
+        raised = np.zeros(args.candidates, np.float32)
+        raised[present.size :] = np.log(absent.size / max(1, sample.size))
+        where = np.searchsorted(present, targets)
+        return ids, chosen.astype(np.int32), where.astype(np.int32), flat[chosen], candidates.astype(np.int32), raised
 
 
-def loss_of(params, ids, chosen, targets, weights, shape):
+def loss_of(params, ids, chosen, targets, weights, candidates, raised, shape):
     """Mean cross-entropy of the scored tokens, and how many answer tokens the greedy choice gets right."""
     h = hidden(params, ids, shape).reshape(-1, shape.dim)[chosen]
-    logits = h @ params["emb"].T
+    logits = h @ params["emb"][candidates].T + raised
     loss = jax.nn.logsumexp(logits, axis=-1) - jnp.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
     answers = weights >= 1
     right = jnp.sum(answers * (jnp.argmax(logits, axis=-1) == targets)) / jnp.maximum(1, jnp.sum(answers))
