@@ -16,16 +16,19 @@ class Shape:
     """Sizes of the model; everything that the GGUF header says about them is derived from here."""
 
     vocab: int = 8192
-    dim: int = 256
-    layers: int = 6
+    dim: int = 128
+    layers: int = 4
     heads: int = 4
     kv_heads: int = 2
     head_dim: int = 64
-    ff: int = 640
-    rope_base: float = 10000.0
+    ff: int = 384
+    rope_base: float = 1_000_000.0
     eps: float = 1e-6
     context: int = 2048
 
+
+TIMES = 4  # high frequencies that a head uses to look at a fixed distance
+SLOW = 0.005  # radians a token below which a frequency hardly knows positions
 
 MATRICES = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
 
@@ -53,6 +56,61 @@ def init(shape: Shape, seed: int) -> dict[str, np.ndarray]:
         "n2": np.ones((n, d), np.float32),
         "nf": np.ones((d,), np.float32),
     }
+
+
+def wire(params: dict[str, np.ndarray], shape: Shape, seed: int) -> dict[str, np.ndarray]:
+    """Starts the model with copying wired in: training then has to learn where to copy from and where to stop, not how to copy.
+
+    The first `head_dim` dimensions of an embedding say which token it is, the next ones stay free for the token before, the last is a constant. A head of the first layer
+    looks one token back and writes what it sees into the free dimensions; a head of the last layer looks for the place whose token before is this one, and copies the token
+    there (an induction head); another takes this token's own name away, so that it is not said again. All of it is trained on.
+    """
+    h, half, last = shape.head_dim, shape.head_dim // 2, shape.layers - 1
+    const, before = shape.dim - 1, slice(h, min(2 * h, shape.dim - 1))
+    wide = before.stop - before.start
+    if wide < h // 2 or shape.layers < 2 or shape.kv_heads < 2:
+        raise ValueError("wiring needs two layers, two heads of keys and a dim of at least 1.5 times the head's")
+    rng = np.random.default_rng([seed, 1])
+    freq = shape.rope_base ** (-np.arange(half) / half)
+    group = shape.heads // shape.kv_heads
+    emb = params["emb"]
+    emb[:, :h] = rng.standard_normal((shape.vocab, h))
+    emb[:, h:] = 0.05 * rng.standard_normal((shape.vocab, shape.dim - h))
+    emb[:, const] = 4.0
+    params["nf"][:] = 0.1
+
+    def look(layer: int, head: int, kv: int, distance: int) -> None:
+        q, k = params["wq"][layer], params["wk"][layer]
+        q[:, head * h : (head + 1) * h] = 0
+        k[:, kv * h : (kv + 1) * h] = 0
+        for f in range(TIMES):
+            q[const, head * h + f], q[const, head * h + half + f] = np.cos(freq[f] * distance), -np.sin(freq[f] * distance)
+            k[const, kv * h + f] = 1
+            for norms in ("qn", "kn"):
+                params[norms][layer, [f, half + f]] = 2.5
+
+    def carry(layer: int, head: int, kv: int, to: slice, gain: float) -> None:
+        size = to.stop - to.start
+        params["wv"][layer][:, kv * h : (kv + 1) * h] = np.eye(shape.dim, h)
+        params["wo"][layer][head * h : (head + 1) * h] = 0
+        params["wo"][layer][head * h : head * h + size, to] = gain * np.eye(size)
+
+    look(0, 0, 0, 1)
+    carry(0, 0, 0, before, ((h + 16) / shape.dim) ** 0.5)
+    slow = [f for f in range(half) if freq[f] < SLOW]
+    dims = np.array(slow + [half + f for f in slow])
+    match = rng.standard_normal((wide, len(dims))).astype(np.float32) * wide**-0.5
+    wq, wk = params["wq"][last], params["wk"][last]
+    wq[:, :h], wk[:, :h] = 0, 0
+    wq[np.ix_(np.arange(wide), dims)] = match
+    wk[np.ix_(np.arange(before.start, before.stop), dims)] = match
+    for norms in ("qn", "kn"):
+        params[norms][last, dims] = 1.4
+    size = ((h + wide + 16) / shape.dim) ** 0.5
+    carry(last, 0, 0, slice(0, h), 2 * size)
+    look(last, group, 1, 0)
+    carry(last, group, 1, slice(0, h), -size)
+    return params
 
 
 def norm(x, weight, eps):

@@ -22,10 +22,10 @@ parser.add_argument("--until", default="", help="HH:MM")
 parser.add_argument("--resume", action="store_true")
 parser.add_argument("--seed", type=int, default=7)
 parser.add_argument("--batch-tokens", type=int, default=1024)
-parser.add_argument("--copy-share", type=float, default=0.25, help="share of the training spent on practice in copying")
-parser.add_argument("--short-share", type=float, default=0.25, help="share spent on mostly extraction, after that")
+parser.add_argument("--copy-share", type=float, default=0.12, help="share of the training spent on practice in copying")
+parser.add_argument("--short-share", type=float, default=0.3, help="share spent on mostly extraction, after that")
 parser.add_argument("--muon-rate", type=float, default=0.02)
-parser.add_argument("--adam-rate", type=float, default=0.004)
+parser.add_argument("--adam-rate", type=float, default=0.002, help="of norms; embeddings, which are larger, take five times as much")
 parser.add_argument("--message-weight", type=float, default=0.05)
 parser.add_argument("--candidates", type=int, default=1024, help="tokens that the softmax of training runs over; must be able to hold all different tokens of a batch")
 parser.add_argument("--layers", type=int, default=4)
@@ -33,7 +33,7 @@ parser.add_argument("--dim", type=int, default=128)
 parser.add_argument("--ff", type=int, default=384)
 parser.add_argument("--heads", type=int, default=4)
 parser.add_argument("--kv-heads", type=int, default=2)
-parser.add_argument("--head-dim", type=int, default=32)
+parser.add_argument("--head-dim", type=int, default=64)
 parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
 args = parser.parse_args() if __name__ == "__main__" else None
 if args and args.device == "cpu":
@@ -48,7 +48,7 @@ import numpy as np  # noqa: E402
 import encode  # noqa: E402
 import tokenizer as tokens  # noqa: E402
 from generator.tasks import Source  # noqa: E402
-from model import MATRICES, Shape, count, hidden, init  # noqa: E402
+from model import MATRICES, Shape, count, hidden, init, wire  # noqa: E402
 
 LENGTHS = (80, 128, 208)
 BLOCK = 1024
@@ -162,7 +162,7 @@ def update(params, state, batch, step, muon_rate, adam_rate, shape):
         else:
             m, v = 0.9 * s[0] + 0.1 * g, 0.98 * s[1] + 0.02 * g * g
             turn = (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.98**t)) + 1e-9)
-            new[name] = p - adam_rate * turn
+            new[name] = p - adam_rate * (5 if name == "emb" else 1) * turn
             kept[name] = (m, v)
     return new, kept, loss, right, answer_loss
 
@@ -201,7 +201,7 @@ def main() -> None:
         params, state, shape, step, block, spent = load(last)
     else:
         shape = Shape(dim=args.dim, layers=args.layers, ff=args.ff, heads=args.heads, kv_heads=args.kv_heads, head_dim=args.head_dim)
-        params = {k: jnp.array(v) for k, v in init(shape, args.seed).items()}
+        params = {k: jnp.array(v) for k, v in wire(init(shape, args.seed), shape, args.seed).items()}
         state, step, block, spent = fresh(params), 0, 0, 0.0
     print(f"{count(params):,} parameters, {shape}", flush=True)
     end = None
