@@ -7,15 +7,21 @@ from model import Shape, empty_cache, step
 from tokenizer import special
 
 
+def room(tokens: int) -> int:
+    """The length that prompts are padded to; few lengths, since each is compiled once."""
+    return next((n for n in (96, 192, 384) if tokens <= n), 1408)
+
+
 def greedy(params, shape: Shape, prompts: list[list[int]], most: int, batch: int = 32) -> list[list[int]]:
     """The answers (without the end token) to all prompts, of at most `most` tokens each."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     answers: list[list[int]] = [[] for _ in prompts]
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        rows += [rows[-1]] * (batch - len(rows))
-        longest = -(-max(len(prompts[i]) for i in rows) // 64) * 64
-        size = longest + -(-most // 64) * 64
+        real = len(rows)
+        rows += [rows[-1]] * (batch - real)
+        longest = room(max(len(prompts[i]) for i in rows))
+        size = longest + most
         ids = np.full((batch, longest), special("<|pad|>"), np.int32)
         for j, i in enumerate(rows):
             ids[j, : len(prompts[i])] = prompts[i]
@@ -29,7 +35,7 @@ def greedy(params, shape: Shape, prompts: list[list[int]], most: int, batch: int
             if not open_rows.any():
                 break
             for j in np.flatnonzero(open_rows):
-                if j == rows.index(rows[j]):
+                if j < real:
                     answers[rows[j]].append(int(token[j]))
             logits, cache = step(params, token[:, None].astype(np.int32), cache, (lengths + n)[:, None], shape)
             token = np.asarray(jnp.argmax(logits[:, 0], axis=-1))
@@ -43,7 +49,7 @@ def letters(params, shape: Shape, prompts: list[list[int]], candidates: list[lis
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
         full = rows + [rows[-1]] * (batch - len(rows))
-        longest = -(-max(len(prompts[i]) for i in full) // 64) * 64
+        longest = room(max(len(prompts[i]) for i in full))
         ids = np.full((batch, longest), special("<|pad|>"), np.int32)
         for j, i in enumerate(full):
             ids[j, : len(prompts[i])] = prompts[i]

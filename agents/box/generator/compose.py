@@ -69,6 +69,11 @@ class Composer:
         if long:
             frame = max((self.section(lang, "frame" if has_place else "only_scene") for _ in range(4)), key=len)
         fields: dict[str, str] = {}
+        thing = slots["thing"]
+        if zh and thing and statement.startswith(thing) and r.random() < 0.25 and not re.search(r"\{[TU]", frame):
+            # "水管昨晚爆了": the time between the thing and what happened to it.
+            slots["time"] = self.make.time()
+            statement = thing + slots["time"] + statement[len(thing) :]
 
         def value(field: str) -> str:
             return fields[field] if field in fields else fields.setdefault(field, make(field))

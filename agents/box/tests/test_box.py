@@ -22,7 +22,7 @@ class Generator(unittest.TestCase):
     def test_slots_are_substrings_and_json_is_compact(self):
         for validation in (False, True):
             source = Source(17, validation)
-            for _ in range(1500):
+            for _ in range(600):
                 task, message, options, answer = source.example("all", "extract")
                 slots = json.loads(answer)
                 self.assertEqual(tuple(slots), SLOTS)
@@ -34,7 +34,7 @@ class Generator(unittest.TestCase):
 
     def test_titles_keep_to_their_length(self):
         source = Source(18)
-        for _ in range(1500):
+        for _ in range(600):
             _, message, _, answer = source.example("all", "title")
             if any("一" <= c <= "龥" for c in answer):
                 self.assertLessEqual(len(answer), 24)
@@ -45,7 +45,7 @@ class Generator(unittest.TestCase):
     def test_choices_have_two_to_eight_different_short_options(self):
         source = Source(19)
         seen = set()
-        for _ in range(1500):
+        for _ in range(600):
             _, _, options, answer = source.example("all", "choose")
             self.assertTrue(2 <= len(options) <= 8 and len(set(options)) == len(options))
             self.assertTrue(all(0 < len(o) <= LIMIT for o in options))
