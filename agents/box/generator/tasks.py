@@ -53,8 +53,8 @@ class Chooser:
 
     def example(self, lang: str) -> tuple[str, str, list[str], str]:
         """One example of a random sort."""
-        sort = self.rng.choices((self.category, self.unit, self.same, self.case, self.scene, self.nature, self.area), (36, 24, 11, 8, 9, 7, 5))[0]
         while True:
+            sort = self.rng.choices((self.category, self.unit, self.same, self.case, self.scene, self.nature, self.area), (36, 24, 11, 8, 9, 7, 5))[0]
             made = sort(lang)
             if made:
                 return made
@@ -166,7 +166,7 @@ class Chooser:
 
     def scene(self, lang: str):
         """Which of two places is the scene?"""
-        for _ in range(60):
+        for _ in range(30):
             m = self.c.compose(lang)
             if m.other and m.slots["place"]:
                 style = self.rng.choice(SCENE[lang])
