@@ -8,11 +8,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+import numpy as np  # noqa: E402
+
 import encode  # noqa: E402
 import tokenizer as tokens  # noqa: E402
 from generator.bank import held_out, part, read_kinds  # noqa: E402
 from generator.compose import SLOTS, Composer  # noqa: E402
 from generator.tasks import LIMIT, Source  # noqa: E402
+from model import Shape, hidden, init, wire  # noqa: E402
 from tests.make_handwritten import rows  # noqa: E402
 
 TOK = tokens.load(str(HERE.parent / "tokenizer.json"))
@@ -100,6 +103,32 @@ class Tokens(unittest.TestCase):
         for line in (HERE / "tokenizer_cases.jsonl").read_text("utf-8").split("\n")[:-1]:
             case = json.loads(line)
             self.assertEqual(TOK.encode(case["text"]).ids, case["ids"])
+
+
+class Wiring(unittest.TestCase):
+    def test_an_untrained_model_continues_what_it_copies(self):
+        # One shape for all examples, so that the model is compiled once.
+        shape = Shape()
+        params = wire(init(shape, 7), shape, 7)
+        source, right, count = Source(1), 0, 0
+        ids, spans = np.full((24, 160), tokens.special("<|pad|>"), np.int32), []
+        for row in range(len(ids)):
+            while True:
+                task, message, options, answer = source.example("copy", "extract")
+                a, b = encode.prompt(TOK, task, message, options), encode.answer(TOK, answer)
+                if len(a) + len(b) <= 160:
+                    break
+            ids[row, : len(a) + len(b)] = a + b
+            spans.append((len(a), len(a) + len(b)))
+        said = np.asarray(hidden(params, ids, shape) @ params["emb"].T).argmax(-1)
+        han = lambda i: "一" <= TOK.decode([int(i)])[:1] <= "龥"
+        for row, (start, end) in enumerate(spans):
+            for at in range(start, end - 1):
+                if han(ids[row, at]) and han(ids[row, at + 1]):
+                    count += 1
+                    right += said[row, at] == ids[row, at + 1]
+        self.assertGreater(count, 100)
+        self.assertGreater(right / count, 0.9)
 
 
 class Handwritten(unittest.TestCase):
