@@ -12,6 +12,7 @@ import numpy as np  # noqa: E402
 
 import encode  # noqa: E402
 import tokenizer as tokens  # noqa: E402
+from decode import Form  # noqa: E402
 from generator.bank import held_out, part, read_kinds  # noqa: E402
 from generator.compose import SLOTS, Composer  # noqa: E402
 from generator.tasks import LIMIT, Source  # noqa: E402
@@ -103,6 +104,24 @@ class Tokens(unittest.TestCase):
         for line in (HERE / "tokenizer_cases.jsonl").read_text("utf-8").split("\n")[:-1]:
             case = json.loads(line)
             self.assertEqual(TOK.encode(case["text"]).ids, case["ids"])
+
+
+class Forms(unittest.TestCase):
+    def test_whatever_is_chosen_the_answer_is_of_the_contracts_form(self):
+        one = lambda text: TOK.encode(text).ids[0]
+        pieces = {p: one(p) for p in ('{"', '":', '":"', "null", ',"', '","', "}", '"}')}
+        self.assertEqual([len(TOK.encode(p).ids) for p in pieces], [1] * len(pieces))
+        self.assertEqual([len(TOK.encode(k).ids) for k in SLOTS], [1] * len(SLOTS))
+        rng = np.random.default_rng(3)
+        for text in ["文化路12号的路灯不亮，请来修", "no light on Mill Lane", "a", ""] * 50:
+            form, ids = Form(pieces, [one(k) for k in SLOTS], TOK.encode(text).ids), []
+            while form.allowed():
+                ids.append(int(rng.choice(form.allowed())))
+                form.take(ids[-1])
+            answer = json.loads(TOK.decode(ids))
+            self.assertEqual(tuple(answer), SLOTS)
+            for words in answer.values():
+                self.assertTrue(words is None or words in text)
 
 
 class Wiring(unittest.TestCase):
