@@ -2,7 +2,9 @@
 //!
 //! A catchment is a chain of storages: rain runs off through several of them, and what is there drains away. For each distance
 //! ahead the rise is a linear function of the level, its recent slopes and the rain as storages of several times still hold it;
-//! the function is learnt by recursive least squares, minute after minute. Knows nothing of rain to come.
+//! the function is learnt by recursive least squares, minute after minute. What was learnt is trusted as far as it has shown to be
+//! better than saying that the level stays: the first storm after a dry week is not foretold by what dry days taught. Knows nothing
+//! of rain to come.
 
 use std::collections::VecDeque;
 
@@ -24,6 +26,12 @@ const FEATURES: usize = 3 + SLOPES.len() + STORAGES.len() + 1;
 const KEEP: f64 = 0.999_95;
 /// In calm water only every so many minutes teach something.
 const CALM_EVERY: u32 = 10;
+/// What an error still weighs after the next one, where it is decided how far what was learnt is trusted.
+const TRUST_KEEP: f64 = 0.999;
+/// Weight of errors below which nothing is trusted yet.
+const TRUST_MIN: f64 = 60.0;
+/// What was learnt is trusted wholly where it is so much better than saying that the level stays.
+const TRUST_GAIN: f64 = 0.2;
 
 /// What one distance ahead has learnt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,9 +41,23 @@ struct Ahead {
     inverse: Vec<f64>,
     /// Errors in calm and in moving water.
     bands: [Band; 2],
+    /// Fading sums, in calm and in moving water: weights, errors of what was learnt, errors of saying that the level stays.
+    record: [[f64; 3]; 2],
 }
 
 impl Ahead {
+    /// How far what was learnt is trusted, 0 to 1: not before it has shown to be better than saying that the level stays.
+    fn trust(&self, moving: usize) -> f64 {
+        let [weight, learnt, stays] = self.record[moving];
+        if weight < TRUST_MIN || stays <= 0.0 { 0.0 } else { ((stays - learnt) / (TRUST_GAIN * stays)).clamp(0.0, 1.0) }
+    }
+
+    fn judge(&mut self, moving: usize, learnt: f64, rise: f64) {
+        for (sum, one) in self.record[moving].iter_mut().zip([1.0, (rise - learnt).abs(), rise.abs()]) {
+            *sum = *sum * TRUST_KEEP + one;
+        }
+    }
+
     fn learn(&mut self, features: &[f64; FEATURES], rise: f64) {
         let mut gain = [0.0; FEATURES];
         for (gain, row) in gain.iter_mut().zip(self.inverse.chunks(FEATURES)) {
@@ -65,6 +87,8 @@ struct Moment {
     features: [f64; FEATURES],
     level: f64,
     moving: bool,
+    /// For each distance ahead the rise as it was learnt.
+    learnt: Vec<f64>,
     /// For each distance ahead the rise foretold and the ends of its interval.
     foretold: Vec<(f64, (f64, f64))>,
 }
@@ -85,7 +109,7 @@ impl Level {
     /// A gauge whose intervals shall hold with a level between 0 and 1.
     pub fn new(level: f64) -> Level {
         let inverse = (0..FEATURES * FEATURES).map(|at| if at % (FEATURES + 1) == 0 { 100.0 } else { 0.0 }).collect();
-        let ahead = Ahead { weights: [0.0; FEATURES], inverse, bands: [Band::new(level, 0.02, 4.0), Band::new(level, 0.02, 4.0)] };
+        let ahead = Ahead { weights: [0.0; FEATURES], inverse, bands: [Band::new(level, 0.02, 4.0), Band::new(level, 0.02, 4.0)], record: [[0.0; 3]; 2] };
         Level { readings: VecDeque::new(), rain: [0.0; STORAGES.len()], base: 0.0, ahead: vec![ahead; LEADS.len()], moments: VecDeque::new(), minutes: 0 }
     }
 
@@ -110,8 +134,10 @@ impl Level {
         // The ground takes up less the longer it rains.
         features[FEATURES - 1] = self.rain[1] * self.rain[3] / 200.0;
         let moving = self.rain[2] > 0.2 || (level - self.base).abs() > 0.1 || features[4].abs() > 0.05;
-        let foretold = self.ahead.iter().map(|ahead| (dot(&ahead.weights, &features), ahead.bands[usize::from(moving)].ends())).collect();
-        Moment { features, level, moving, foretold }
+        let learnt: Vec<f64> = self.ahead.iter().map(|ahead| dot(&ahead.weights, &features)).collect();
+        let regime = usize::from(moving);
+        let foretold = self.ahead.iter().zip(&learnt).map(|(ahead, learnt)| (learnt * ahead.trust(regime), ahead.bands[regime].ends())).collect();
+        Moment { features, level, moving, learnt, foretold }
     }
 
     /// Takes the reading (m) and the rain (mm) of the next minute; no number is unknown: such a level stays as it was, and
@@ -146,6 +172,7 @@ impl Level {
             let ahead = &mut self.ahead[at];
             let (foretold, ends) = before.foretold[at];
             ahead.bands[usize::from(before.moving)].add(rise - foretold, ends);
+            ahead.judge(usize::from(before.moving), before.learnt[at], rise);
             ahead.learn(&before.features, rise);
         }
         if self.moments.len() == LEADS[LEADS.len() - 1] {
@@ -220,6 +247,20 @@ mod tests {
             }
         }
         assert!(error < 0.6 * persistence, "{error} {persistence}");
+    }
+
+    #[test]
+    fn the_first_storm_is_not_foretold_by_dry_days() {
+        let mut gauge = Level::new(0.9);
+        // A dry day that trembles, then water that rises and stays.
+        for minute in 0..1_500u32 {
+            let trembles = f64::from(minute % 7) * 0.003;
+            gauge.observe(trembles + f64::from(minute.saturating_sub(1_440)) * 0.02, if minute > 1_430 { 0.8 } else { 0.0 });
+            if minute > 1_440 {
+                let outlook = gauge.outlook(60).unwrap();
+                assert!((outlook.median - gauge.level()).abs() < 0.2, "{minute}: {} from {}", outlook.median, gauge.level());
+            }
+        }
     }
 
     #[test]
