@@ -7,6 +7,18 @@ use crate::{Graph, Kind};
 const TOLD_MAX: usize = 6;
 
 impl Graph {
+    /// The categories that a text may be of, for somebody who has to choose: those that are named first, those whose words the text
+    /// has, and `other`; where all of these are one, nothing is known of it, and it may be any. A category may come twice.
+    pub fn may_be<'a>(&'a self, text: &str, named: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        let mut labels: Vec<&str> = named.into_iter().chain(self.categories_in(text).into_keys()).collect();
+        if labels.windows(2).all(|pair| pair[0] == pair[1]) {
+            labels.extend(self.categories().map(|category| category.id.as_str()));
+        } else {
+            labels.push("other");
+        }
+        labels
+    }
+
     /// A category: its name and words that mean it, in both languages.
     pub fn category_told(&self, id: &str) -> Option<Name> {
         let category = self.category(id)?;

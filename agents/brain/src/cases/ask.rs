@@ -19,8 +19,6 @@ use crate::effect::{Candidate, Decision, Effect};
 use crate::limits;
 use crate::state::{Case, State, Turn, quote};
 
-/// The category of what no word decides.
-const OTHER: &str = "other";
 /// Who decides by a language model's answer.
 const LLM: &str = "llm";
 /// Who decides what no machine was sure of.
@@ -190,7 +188,7 @@ fn told(turn: &Turn<'_>, answer: &AgentAnswer, case: &Case, sure: &[&Option<Choi
 }
 
 /// The question of the category, if there is one.
-fn category(graph: &Graph, intake: &Intake<'_>, opinions: &[Opinion]) -> Option<Question> {
+fn category<'a>(graph: &'a Graph, intake: &'a Intake<'_>, opinions: &'a [Opinion]) -> Option<Question> {
     let (stands, ruled) = (&intake.sorted, &intake.ruled);
     let unsure = match ruled {
         // A model was taken: it is doubted where words say otherwise.
@@ -200,17 +198,8 @@ fn category(graph: &Graph, intake: &Intake<'_>, opinions: &[Opinion]) -> Option<
     if !unsure {
         return None;
     }
-    let spoken = graph.categories_in(intake.text).into_keys();
-    let mut labels = vec![stands.category.as_str()];
-    labels.extend(ruled.as_ref().map(|ruled| ruled.category.as_str()));
-    labels.extend(thought(opinions, Task::Category));
-    labels.extend(spoken);
-    // Nothing is known of a text without a word of any category: then it may be any.
-    if labels.iter().all(|label| *label == stands.category) {
-        labels.extend(graph.categories().map(|category| category.id.as_str()));
-    } else {
-        labels.push(OTHER);
-    }
+    let ruled = ruled.as_ref().map(|ruled| ruled.category.as_str());
+    let labels = graph.may_be(intake.text, std::iter::once(stands.category.as_str()).chain(ruled).chain(thought(opinions, Task::Category)));
     let offer = |label: &&str| graph.category_told(label).map(|name| Offer { label: (*label).to_owned(), zh: name.zh, en: name.en });
     question(Task::Category, &stands.category, &labels, offer)
 }

@@ -209,17 +209,9 @@ async fn title(asker: &mut Asker<'_>, text: &str) -> Result<String, AskError> {
 }
 
 /// What the brain would offer: the rules' category, those whose words the text has, and `other`; all where no word says anything.
-fn options(graph: &Graph, text: &str, stands: &str) -> Vec<String> {
-    let spoken = graph.categories_in(text);
-    let mut labels = vec![stands];
-    labels.extend(spoken.keys().copied());
-    if labels.iter().all(|label| *label == stands) {
-        labels.extend(graph.categories().map(|category| category.id.as_str()));
-    } else {
-        labels.push("other");
-    }
+fn options<'a>(graph: &'a Graph, text: &str, stands: &'a str) -> Vec<String> {
     let mut known = BTreeSet::new();
-    labels.into_iter().filter(|label| known.insert(*label)).map(str::to_owned).collect()
+    graph.may_be(text, [stands]).into_iter().filter(|label| known.insert(*label)).map(str::to_owned).collect()
 }
 
 fn judge(graph: &Graph, rows: &[Row], readings: &[Reading], said: Option<&[Said]>, model: Option<String>) -> Document {
