@@ -15,6 +15,7 @@ pub mod near;
 pub mod normal;
 pub mod place;
 mod reading;
+pub mod seen;
 pub mod words;
 
 pub use brief::{SUMMARY_SENTENCES_MAX, TITLE_CHARS_MAX, TITLE_WORDS_MAX};

@@ -15,6 +15,7 @@ pub mod nab;
 pub mod nab_score;
 pub mod pii;
 pub mod pii_generate;
+pub mod redteam;
 pub mod traffic;
 pub mod units;
 pub mod volumes;
@@ -22,7 +23,7 @@ pub mod volumes;
 use crate::Named;
 
 /// All of them.
-pub const ALL: [Named; 13] = [
+pub const ALL: [Named; 14] = [
     ("agents", "语言模型在手写留言上的增益，与规则和词语并列", "what a language model adds on messages written by hand, beside rules and words", agents::run),
     ("air", "北京空气：植入的中断与卡值，与固定规则并列", "silent and stuck sensors planted in Beijing's air, beside fixed rules", air::run),
     ("breach", "工单逾期风险，与各类型的逾期率并列", "risk that a work order is late, beside the rate of its type", breach::run),
@@ -33,6 +34,7 @@ pub const ALL: [Named; 13] = [
     ("messages", "留言一级分类，与词频线性模型并列", "classes of messages, beside a linear model on words", messages::run),
     ("nab", "NAB 单序列异常检测，与窗口高斯并列", "anomalies of single series by NAB's rules, beside a windowed Gaussian", nab::run),
     ("pii", "个人信息的识别，与常用正则并列", "personal data in sentences, beside plain regular expressions", pii::run),
+    ("redteam", "注入、内容过滤与 OWASP LLM 前十，与关键词过滤并列", "injections, content filter and OWASP's LLM Top 10, beside a filter of a dozen words", redteam::run),
     ("traffic", "路网车速多列检测：植入的单列故障，与逐列 z 分数并列", "faults planted in single columns of a road network's speeds, beside a z-score of each column", traffic::run),
     ("units", "责任单位，与各类型最常见单位并列", "the unit that owes it, beside the commonest unit of the type", units::run),
     ("volumes", "台北一周后的件数，与上周同日并列", "volumes of Taipei a week ahead, beside the same day last week", volumes::run),
