@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Our crates, and which of our crates each may use.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("schemas", &[]),
     ("graph", &["schemas"]),
     ("brain", &["schemas", "graph"]),
@@ -19,7 +19,8 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("hotspots", &["text"]),
     ("detect", &[]),
     ("forecast", &[]),
-    ("offline", &["schemas", "graph", "text", "learn", "hotspots", "detect", "forecast"]),
+    ("knowledge", &["text"]),
+    ("offline", &["schemas", "graph", "text", "learn", "hotspots", "detect", "forecast", "knowledge"]),
     ("lakehouse", &["schemas"]),
     ("pipelines", &["schemas", "lakehouse", "udf-host"]),
     ("udf-host", &[]),
@@ -27,15 +28,15 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("broker", &[]),
     ("gateway", &["schemas", "bus"]),
     ("webhooks", &["schemas"]),
-    ("citybrain", &["schemas", "graph", "brain", "rehearsal", "text", "learn", "hotspots", "detect", "forecast", "offline", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
+    ("citybrain", &["schemas", "graph", "brain", "rehearsal", "text", "learn", "hotspots", "detect", "forecast", "knowledge", "offline", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
     ("replay-tests", &["schemas", "graph", "brain"]),
 ];
 
 /// Our crates that only the tests of a crate may use as well.
-const TESTS_MAY_USE: [(&str, &[&str]); 3] = [("bus", &["broker"]), ("gateway", &["broker"]), ("pipelines", &["graph"])];
+const TESTS_MAY_USE: [(&str, &[&str]); 4] = [("bus", &["broker"]), ("gateway", &["broker"]), ("pipelines", &["graph"]), ("knowledge", &["graph"])];
 
 /// What a crate must not pull in, even through others.
-const MUST_NOT_PULL_IN: [(&str, &[&str]); 15] = [
+const MUST_NOT_PULL_IN: [(&str, &[&str]); 16] = [
     ("schemas", PURE),
     ("graph", PURE),
     ("brain", PURE),
@@ -45,6 +46,7 @@ const MUST_NOT_PULL_IN: [(&str, &[&str]); 15] = [
     ("hotspots", PURE),
     ("detect", PURE),
     ("forecast", PURE),
+    ("knowledge", PURE),
     ("offline", &["rdkafka", "rdkafka-sys", "axum", "datafusion", "deltalake", "llama-cpp-2"]),
     ("replay-tests", PURE),
     ("lakehouse", &["rdkafka", "rdkafka-sys", "axum", "llama-cpp-2"]),
