@@ -156,7 +156,7 @@ impl Knowledge {
     fn shared_permille(&self, said: &str, cited: &[String]) -> u32 {
         let mut there: BTreeSet<String> = BTreeSet::new();
         for section in cited.iter().filter_map(|id| self.section(id)) {
-            let around = format!("{}\n{}", crate::index::about_document(self.document_of(section)), self.words_of(section));
+            let around = format!("{}\n{}", crate::index::around(self.document_of(section), section), self.words_of(section));
             there.extend(terms::words(&Normal::of(&around)).into_iter().map(|word| word.text));
         }
         let words: BTreeSet<String> = terms::words(&Normal::of(said)).into_iter().map(|word| word.text).collect();

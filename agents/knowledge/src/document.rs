@@ -86,6 +86,8 @@ pub struct Document {
     pub tags: Vec<String>,
     /// How citizens call its matter.
     pub aliases: Vec<String>,
+    /// For the section of an id, how citizens ask for it (相似问).
+    pub asked: BTreeMap<String, Vec<String>>,
     /// Ids of the graph's categories that it is about.
     pub categories: Vec<String>,
     /// Ids of the graph's places where it holds; none: everywhere.
@@ -155,6 +157,8 @@ struct FrontMatter {
     tags: Vec<String>,
     #[serde(default)]
     aliases: Vec<String>,
+    #[serde(default)]
+    asked: BTreeMap<String, Spanned<Vec<String>>>,
     #[serde(default)]
     categories: Vec<String>,
     #[serde(default)]
@@ -255,6 +259,11 @@ fn read_one(file: &str, text: &str, wrong: &mut Problems) -> Option<(Document, V
         review: front.reviewed_at.as_ref().map_or(1, line_of),
     };
     let sections = section::cut(&front.id.value, text, body, &mut complain);
+    for (section, phrases) in &front.asked {
+        if !sections.iter().any(|it| it.name() == section) {
+            complain(line_of(phrases), format!("`asked` speaks of a section `{section}`, and there is none"));
+        }
+    }
     if wrong.len() > before {
         return None;
     }
@@ -270,6 +279,7 @@ fn read_one(file: &str, text: &str, wrong: &mut Problems) -> Option<(Document, V
         reviewed,
         tags: front.tags,
         aliases: front.aliases,
+        asked: front.asked.into_iter().map(|(section, phrases)| (section, phrases.value)).collect(),
         categories: front.categories,
         areas: front.areas,
         file: file.to_owned(),

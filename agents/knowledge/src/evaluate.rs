@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use text::Normal;
 
-use crate::index::{about_document, headings};
+use crate::index::around;
 use crate::search::Query;
 use crate::{Knowledge, terms};
 
@@ -124,7 +124,7 @@ impl Baselines {
     fn of(knowledge: &Knowledge) -> Self {
         let (mut words, mut pairs, mut with_pair) = (Vec::new(), Vec::new(), BTreeMap::new());
         for section in knowledge.sections() {
-            let all = format!("{}\n{}\n{}", about_document(knowledge.document_of(section)), headings(section), knowledge.words_of(section));
+            let all = format!("{}\n{}", around(knowledge.document_of(section), section), knowledge.words_of(section));
             let normal = Normal::of(&all);
             words.push(terms::words(&normal).into_iter().map(|word| word.text).collect());
             let bag = bag(&normal);

@@ -23,19 +23,21 @@ pub(crate) enum Part {
     Title,
     /// The headings: what about it.
     Heading,
+    /// How citizens ask for the section.
+    Asked,
     /// Its words.
     Body,
     /// Pairs of Chinese characters of all of these.
     Pairs,
 }
 
-const PARTS: [Part; 4] = [Part::Title, Part::Heading, Part::Body, Part::Pairs];
+const PARTS: [Part; 5] = [Part::Title, Part::Heading, Part::Asked, Part::Body, Part::Pairs];
 
 /// Memory that the writer begins with; it takes more when it needs it.
 const WRITER_BYTES: usize = 16 << 20;
 
 pub(crate) struct Index {
-    fields: [Field; 4],
+    fields: [Field; 5],
     searcher: Searcher,
     /// The document of each section.
     document_of: Arc<Vec<u32>>,
@@ -70,10 +72,12 @@ impl Index {
             }
             let (title, mut pairs) = about.as_ref().map(|(_, words, pairs)| (words.clone(), pairs.clone())).unwrap_or_default();
             let heading = Normal::of(&headings(section));
+            let asked = Normal::of(&asked_for(document, section));
             let body = Normal::of(&document.text[section.bytes.0..section.bytes.1]);
+            pairs.extend(terms::pairs(&asked));
             pairs.extend(terms::pairs(&body));
             let mut entry = TantivyDocument::default();
-            for (field, words) in fields.into_iter().zip([title, terms::words(&heading), terms::words(&body), pairs]) {
+            for (field, words) in fields.into_iter().zip([title, terms::words(&heading), terms::words(&asked), terms::words(&body), pairs]) {
                 entry.add_pre_tokenized_text(field, tokens(words));
             }
             writer.add_document(entry)?;
@@ -110,7 +114,7 @@ impl Index {
 }
 
 /// What a document is about, in all its words for it.
-pub(crate) fn about_document(document: &Document) -> String {
+fn about_document(document: &Document) -> String {
     let mut about = format!("{}\n{}\n", document.title.zh, document.title.en);
     about.push_str(&document.aliases.join("\n"));
     about.push('\n');
@@ -119,8 +123,18 @@ pub(crate) fn about_document(document: &Document) -> String {
 }
 
 /// The headings of a section, its own and those above.
-pub(crate) fn headings(section: &Section) -> String {
+fn headings(section: &Section) -> String {
     format!("{}\n{}", section.above.join("\n"), section.heading)
+}
+
+/// How citizens ask for a section.
+fn asked_for(document: &Document, section: &Section) -> String {
+    document.asked.get(section.name()).map_or_else(String::new, |phrases| phrases.join("\n"))
+}
+
+/// All that is said around a section's own words: titles, aliases, headings, and how it is asked for.
+pub(crate) fn around(document: &Document, section: &Section) -> String {
+    format!("{}\n{}\n{}", about_document(document), headings(section), asked_for(document, section))
 }
 
 fn tokens(words: Vec<Word>) -> PreTokenizedString {

@@ -57,6 +57,7 @@ pub struct Hit {
 /// Weights of a word by where it stands.
 const TITLE: f32 = 1.6;
 const HEADING: f32 = 1.2;
+const PHRASE: f32 = 1.6;
 const BODY: f32 = 1.0;
 const PAIRS: f32 = 0.35;
 /// Weight of a heading that the question asks for.
@@ -82,7 +83,7 @@ impl Knowledge {
         let added = added(&normal, query.aliases, &sought);
         let mut wanted = Vec::new();
         for sought in &sought {
-            for (part, weight) in [(Part::Title, TITLE), (Part::Heading, HEADING), (Part::Body, BODY)] {
+            for (part, weight) in [(Part::Title, TITLE), (Part::Heading, HEADING), (Part::Asked, PHRASE), (Part::Body, BODY)] {
                 wanted.push(Wanted { word: &sought.word, part, weight });
             }
         }
@@ -120,7 +121,7 @@ impl Knowledge {
     fn hit(&self, number: usize, score_permille: u32, sought: &[Sought]) -> Hit {
         let section = &self.sections()[number];
         let document = self.document_of(section);
-        let around = Normal::of(&format!("{}\n{}", crate::index::about_document(document), crate::index::headings(section)));
+        let around = Normal::of(&crate::index::around(document, section));
         let mut there: BTreeSet<String> = terms::words(&around).into_iter().map(|word| word.text).collect();
         let rarity: BTreeMap<&str, f32> = sought.iter().map(|sought| (sought.word.as_str(), sought.rarity)).collect();
         let (span, marks) = self.best_sentence(section, &rarity, &mut there);

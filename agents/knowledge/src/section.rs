@@ -25,6 +25,13 @@ pub struct Section {
     pub line: usize,
 }
 
+impl Section {
+    /// Its id within its document.
+    pub fn name(&self) -> &str {
+        self.id.split_once('#').map_or("", |(_, name)| name)
+    }
+}
+
 /// A line that begins a section.
 struct Head {
     line: usize,
