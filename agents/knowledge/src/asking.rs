@@ -1,6 +1,9 @@
-//! What a question asks about a matter, by its question words: 带什么 asks for materials, 多久 for a time limit.
+//! What a question asks about a matter, by its question words (带什么 asks for materials, 多久 for a time limit), and words
+//! of citizens and of offices for one thing.
 //!
 //! Guides and procedures have headings for what people ask; citizens ask in other words. Each group joins the two.
+
+use std::sync::OnceLock;
 
 use text::Normal;
 
@@ -49,6 +52,15 @@ pub(crate) fn asked(query: &Normal) -> Vec<&'static str> {
     found
 }
 
+/// Groups of words for one thing, in one spelling: `data/same.txt`.
+pub(crate) fn same() -> &'static [Vec<String>] {
+    static SAME: OnceLock<Vec<Vec<String>>> = OnceLock::new();
+    SAME.get_or_init(|| {
+        let lines = include_str!("../data/same.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        lines.map(|line| line.split('|').map(text::normalise).collect()).collect()
+    })
+}
+
 /// Whether a word stands in the text; a Latin one as a word of its own.
 pub(crate) fn stands(query: &Normal, word: &str) -> bool {
     let latin = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
@@ -63,6 +75,17 @@ pub(crate) fn stands(query: &Normal, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_group_has_words_of_its_own() {
+        let mut seen = std::collections::BTreeSet::new();
+        for group in same() {
+            assert!(group.len() > 1 && group.iter().all(|word| !word.is_empty()), "{group:?}");
+            for word in group {
+                assert!(seen.insert(word), "{word} is in two groups");
+            }
+        }
+    }
 
     #[test]
     fn question_words() {

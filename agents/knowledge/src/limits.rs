@@ -13,8 +13,10 @@ pub const HITS_MAX: usize = 100;
 pub const ALIAS_GROUPS_MAX: usize = 256;
 /// Words of a group that are added to a query.
 pub const ALIAS_WORDS_MAX: usize = 64;
-/// Words that groups add to a query altogether.
+/// Words that a caller's groups add to a query altogether.
 pub const ALIAS_ADDED_MAX: usize = 24;
+/// Words that our own groups of words for one thing add to a query.
+pub const SAME_ADDED_MAX: usize = 48;
 
 /// Bytes of one document: longer ones are collections, to be cut into their parts.
 pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;

@@ -9,7 +9,7 @@ use text::Normal;
 use crate::asking;
 use crate::document::Kind;
 use crate::index::{Part, Wanted};
-use crate::limits::{ALIAS_ADDED_MAX, ALIAS_GROUPS_MAX, ALIAS_WORDS_MAX, HITS_MAX, QUERY_CHARS_MAX, QUERY_WORDS_MAX};
+use crate::limits::{ALIAS_ADDED_MAX, ALIAS_GROUPS_MAX, ALIAS_WORDS_MAX, HITS_MAX, QUERY_CHARS_MAX, QUERY_WORDS_MAX, SAME_ADDED_MAX};
 use crate::terms;
 use crate::{Knowledge, Section};
 
@@ -54,16 +54,18 @@ pub struct Hit {
     pub marks: Vec<(usize, usize)>,
 }
 
-/// Weights of a word by where it stands.
-const TITLE: f32 = 1.6;
+/// Weights of a word by where it stands, chosen on the questions that are not held back.
+const TITLE: f32 = 1.8;
 const HEADING: f32 = 1.2;
-const PHRASE: f32 = 1.6;
+const PHRASE: f32 = 2.0;
 const BODY: f32 = 1.0;
-const PAIRS: f32 = 0.35;
+const PAIRS: f32 = 0.5;
 /// Weight of a heading that the question asks for.
-const ASKED: f32 = 2.0;
-/// Weight of a word that an alias added, in the title and in the body.
-const ALIAS: f32 = 0.3;
+const ASKED: f32 = 1.5;
+/// Weight of another word for what the query says, in titles, phrases and words.
+const SAME: f32 = 0.35;
+/// Weight of a word that an alias of the caller added.
+const ALIAS: f32 = 0.2;
 
 /// A word of a query, how rare it is, and whether the query itself has it.
 struct Sought {
@@ -80,7 +82,8 @@ impl Knowledge {
         let sought = self.sought(&normal);
         let pairs: BTreeSet<String> = terms::pairs(&normal).into_iter().map(|pair| pair.text).take(4 * QUERY_WORDS_MAX).collect();
         let asked = asking::asked(&normal);
-        let added = added(&normal, query.aliases, &sought);
+        let same = added(&normal, asking::same(), &sought, SAME_ADDED_MAX);
+        let added = added(&normal, query.aliases, &sought, ALIAS_ADDED_MAX);
         let mut wanted = Vec::new();
         for sought in &sought {
             for (part, weight) in [(Part::Title, TITLE), (Part::Heading, HEADING), (Part::Asked, PHRASE), (Part::Body, BODY)] {
@@ -89,8 +92,10 @@ impl Knowledge {
         }
         wanted.extend(pairs.iter().map(|word| Wanted { word, part: Part::Pairs, weight: PAIRS }));
         wanted.extend(asked.iter().map(|word| Wanted { word, part: Part::Heading, weight: ASKED }));
-        for word in &added {
-            wanted.extend([Part::Title, Part::Body].map(|part| Wanted { word, part, weight: ALIAS }));
+        for (words, weight) in [(&same, SAME), (&added, ALIAS)] {
+            for word in words {
+                wanted.extend([Part::Title, Part::Asked, Part::Body].map(|part| Wanted { word, part, weight }));
+            }
         }
         let allowed = self.documents().iter().map(|document| {
             let kind = query.kinds.is_empty() || query.kinds.contains(&document.kind);
@@ -167,7 +172,7 @@ impl Knowledge {
 }
 
 /// The words that groups add, each once, those of the query left out.
-fn added(normal: &Normal, aliases: &[Vec<String>], sought: &[Sought]) -> Vec<String> {
+fn added(normal: &Normal, aliases: &[Vec<String>], sought: &[Sought], most: usize) -> Vec<String> {
     let mut added: Vec<String> = Vec::new();
     for group in aliases.iter().take(ALIAS_GROUPS_MAX) {
         let group = &group[..group.len().min(ALIAS_WORDS_MAX)];
@@ -175,7 +180,7 @@ fn added(normal: &Normal, aliases: &[Vec<String>], sought: &[Sought]) -> Vec<Str
             continue;
         }
         for word in group.iter().flat_map(|word| terms::words(&Normal::of(word))) {
-            if added.len() < ALIAS_ADDED_MAX && !added.contains(&word.text) && !sought.iter().any(|sought| sought.word == word.text) {
+            if added.len() < most && !added.contains(&word.text) && !sought.iter().any(|sought| sought.word == word.text) {
                 added.push(word.text);
             }
         }

@@ -20,7 +20,7 @@ pub(crate) struct Word {
 }
 
 /// Words that every sentence has.
-const STOP_ZH: &str = "的|了|吗|呢|吧|啊|呀|我|你|您|他|她|它|我们|你们|他们|是|在|有|和|与|及|就|都|也|还|又|很|太|把|被|给|对|从|到|这|那|这个|那个|这里|那里|这边|那边|一个|一下|请|请问|谢谢|你好|您好|麻烦|想|要|能|会|可以|什么|怎么|怎样|如何|吗|哪|哪些|啥|咋|着|过|地|得|之|其|或|并|为|于|以|由|等|应|应当|个|人|上|下|里|不|没|没有|好|说|去|来|让|问|请教|咨询|现在|已经|因为|所以|但是|如果|知道|需要|应该|可不可以|能不能|是不是|有没有";
+const STOP_ZH: &str = "的|了|吗|呢|吧|啊|呀|我|你|您|他|她|它|我们|你们|他们|是|在|有|和|与|及|就|都|也|还|又|很|太|把|被|给|对|从|到|这|那|这个|那个|这里|那里|这边|那边|一个|一下|请|请问|谢谢|你好|您好|麻烦|想|要|能|会|可以|什么|怎么|怎样|如何|吗|哪|哪些|啥|咋|着|过|地|得|之|其|或|并|为|于|以|由|等|应|应当|个|人|上|下|里|不|没|没有|好|说|去|来|让|问|请教|咨询|现在|已经|因为|所以|但是|如果|知道|需要|应该|可不可以|能不能|是不是|有没有|要不要|不要|谁|往|事|到底|时候|什么时候|才能|最|多|一";
 const STOP_EN: &str = "a|an|the|is|are|was|were|be|been|am|i|me|my|we|our|us|you|your|he|she|it|its|they|them|their|this|that|these|those|there|here|to|of|in|on|at|for|from|by|with|and|or|but|if|do|does|did|have|has|had|can|could|will|would|should|shall|may|must|not|no|so|as|please|hello|hi|thanks|thank|what|how|when|where|who|which|why|just|very|about|into|out|up|get|got|need|want|anyone|someone|somebody|s|t|m|re|ve|ll|don|im";
 
 fn is_stop(word: &str) -> bool {
