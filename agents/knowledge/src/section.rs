@@ -114,11 +114,12 @@ fn heads(text: &str, body: usize, complain: &mut impl FnMut(usize, String)) -> V
                 continue;
             }
             heads.push(Head { line: line_number, byte: start, text: start + trimmed.len(), level, heading: heading.to_owned(), id });
-        } else if let Some((number, length)) = article(trimmed) {
+        } else if let Some((number, length)) = article(trimmed.trim_start()) {
             // A heading that names the article has begun it already.
             let id = format!("a{number}");
+            let start = start + trimmed.len() - trimmed.trim_start().len();
             if heads.last().is_none_or(|head: &Head| head.id != id) {
-                heads.push(Head { line: line_number, byte: start, text: start + length, level: ARTICLE, heading: trimmed[..length].to_owned(), id });
+                heads.push(Head { line: line_number, byte: start, text: start + length, level: ARTICLE, heading: text[start..start + length].to_owned(), id });
             }
         } else if heads.is_empty() && !trimmed.is_empty() {
             // Words before the first heading: a section of their own.
