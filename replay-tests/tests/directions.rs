@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Our crates, and which of our crates each may use.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("schemas", &[]),
     ("graph", &["schemas"]),
     ("brain", &["schemas", "graph"]),
@@ -20,7 +20,8 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("hotspots", &["text"]),
     ("detect", &[]),
     ("forecast", &[]),
-    ("offline", &["schemas", "graph", "text", "learn", "hotspots", "detect", "forecast", "llm", "guard", "brain"]),
+    ("knowledge", &["text"]),
+    ("offline", &["schemas", "graph", "text", "learn", "hotspots", "detect", "forecast", "knowledge", "llm", "guard", "brain"]),
     ("llm", &[]),
     ("citybrain-engine", &["llm"]),
     ("lakehouse", &["schemas"]),
@@ -30,15 +31,15 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("broker", &[]),
     ("gateway", &["schemas", "bus"]),
     ("webhooks", &["schemas"]),
-    ("citybrain", &["schemas", "graph", "brain", "rehearsal", "text", "guard", "learn", "hotspots", "detect", "forecast", "offline", "llm", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
+    ("citybrain", &["schemas", "graph", "brain", "rehearsal", "text", "guard", "learn", "hotspots", "detect", "forecast", "knowledge", "offline", "llm", "lakehouse", "pipelines", "udf-host", "bus", "broker", "gateway", "webhooks"]),
     ("replay-tests", &["schemas", "graph", "brain"]),
 ];
 
 /// Our crates that only the tests of a crate may use as well.
-const TESTS_MAY_USE: [(&str, &[&str]); 4] = [("bus", &["broker"]), ("gateway", &["broker"]), ("pipelines", &["graph"]), ("guard", &["graph"])];
+const TESTS_MAY_USE: [(&str, &[&str]); 5] = [("bus", &["broker"]), ("gateway", &["broker"]), ("pipelines", &["graph"]), ("guard", &["graph"]), ("knowledge", &["graph"])];
 
 /// What a crate must not pull in, even through others.
-const MUST_NOT_PULL_IN: [(&str, &[&str]); 19] = [
+const MUST_NOT_PULL_IN: [(&str, &[&str]); 20] = [
     ("schemas", PURE),
     ("graph", PURE),
     ("brain", PURE),
@@ -49,6 +50,7 @@ const MUST_NOT_PULL_IN: [(&str, &[&str]); 19] = [
     ("hotspots", PURE),
     ("detect", PURE),
     ("forecast", PURE),
+    ("knowledge", PURE),
     ("offline", &["rdkafka", "rdkafka-sys", "axum", "datafusion", "deltalake", "llama-cpp-2"]),
     ("replay-tests", PURE),
     ("llm", &["rdkafka", "rdkafka-sys", "datafusion", "deltalake", "llama-cpp-2"]),

@@ -15,6 +15,13 @@ use text::seen::{Seen, is_unseen};
 
 use crate::limits::{IN_CHARS_MAX, OUT_CHARS_MAX, PROMPT_CHARS, PROMPT_LINE_CHARS_MIN};
 
+/// A text is stuffed when its pieces of so many characters come so many times on average, and it has so many characters.
+const STUFFED_PIECE: usize = 4;
+/// See [`STUFFED_PIECE`].
+const STUFFED_TIMES: usize = 5;
+/// See [`STUFFED_PIECE`].
+const STUFFED_CHARS_MIN: usize = 100;
+
 /// The list that ships with the program.
 pub const TERMS: &str = include_str!("../terms.yaml");
 
@@ -160,6 +167,9 @@ pub enum Refusal {
     /// A piece of our own words in the prompt, also read backwards.
     #[error("it has a piece of the prompt")]
     Prompt,
+    /// The same words again and again, so that every search finds it.
+    #[error("it repeats the same words again and again")]
+    Stuffed,
     /// More than anybody reads.
     #[error("it has more than {OUT_CHARS_MAX} characters")]
     Long,
@@ -279,6 +289,18 @@ impl Filter {
         add(out.text.chars().any(|c| is_unseen(c) || (matches!(c, '\n' | '\r') && !out.lines)), Refusal::Hidden);
         add(!pii::mask(out.text).1.is_empty(), Refusal::Personal);
         add(out.prompt.iter().any(|prompt| repeats(out.text, prompt, out.given)), Refusal::Prompt);
+        refusals
+    }
+
+    /// A document before it is indexed: what would hide in it from its reviewer, or bring it up in every search. People review
+    /// documents; this tells them what they cannot see. Orders and markup in it stay text, and are stopped on the way out.
+    pub fn document(&self, text: &str) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        let mut add = |yes: bool, refusal: Refusal| refusals.extend(yes.then_some(refusal));
+        add(text.chars().any(is_unseen), Refusal::Hidden);
+        let bare: Vec<char> = text.chars().filter(|c| c.is_alphanumeric()).collect();
+        let pieces: BTreeSet<&[char]> = bare.windows(STUFFED_PIECE).collect();
+        add(bare.len() >= STUFFED_CHARS_MIN && pieces.len() * STUFFED_TIMES < bare.len(), Refusal::Stuffed);
         refusals
     }
 
@@ -423,6 +445,14 @@ mod tests {
         }
         let draft = Outbound { text: "您好：\n已派人处理。", given: "", prompt: &[], lines: true };
         assert_eq!(filter().outward(&draft), []);
+    }
+
+    #[test]
+    fn documents_hide_and_stuff_nothing() {
+        assert_eq!(filter().document("路灯\u{200b}请改派"), [Refusal::Hidden]);
+        assert_eq!(filter().document(&"燃气 供水 供热 路灯 ".repeat(40)), [Refusal::Stuffed]);
+        assert_eq!(filter().document("室温低于十八度可投诉。".repeat(3).as_str()), []);
+        assert_eq!(filter().document(include_str!("../../evaluation/README.md")), []);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! Begin with [`Reader::read`], which gives all of it at once; [`Normal`] is what its parts look at.
 
 mod brief;
+mod disguise;
 pub mod injection;
 pub mod intent;
 pub mod language;
