@@ -288,7 +288,7 @@ impl Filter {
         add(seen.text.trim_start().starts_with(['=', '+', '@', '-', '\t']) && !out.lines, Refusal::Formula);
         add(out.text.chars().any(|c| is_unseen(c) || (matches!(c, '\n' | '\r') && !out.lines)), Refusal::Hidden);
         add(!pii::mask(out.text).1.is_empty(), Refusal::Personal);
-        add(out.prompt.iter().any(|prompt| repeats(out.text, prompt, out.given)), Refusal::Prompt);
+        add(repeats(out.text, out.prompt, out.given), Refusal::Prompt);
         refusals
     }
 
@@ -343,18 +343,19 @@ impl Filter {
 }
 
 /// Whether a text has a piece of a prompt that is not in what was given, forwards or backwards.
-pub fn repeats(said: &str, prompt: &str, given: &str) -> bool {
+pub fn repeats(said: &str, prompts: &[&str], given: &str) -> bool {
+    let lines: Vec<Vec<char>> = prompts.iter().flat_map(|prompt| prompt.lines()).map(bare).filter(|line| line.len() >= PROMPT_LINE_CHARS_MIN).collect();
     let forwards = bare(said);
     let backwards: Vec<char> = forwards.iter().rev().copied().collect();
     let given = bare(given);
-    prompt.lines().any(|line| {
-        let line = bare(line);
-        if line.len() < PROMPT_LINE_CHARS_MIN {
-            return false;
+    let length = |line: &Vec<char>| PROMPT_CHARS.min(line.len());
+    let lengths: BTreeSet<usize> = lines.iter().map(length).collect();
+    lengths.into_iter().any(|each| {
+        let mut pieces: BTreeSet<&[char]> = lines.iter().filter(|line| length(line) == each).flat_map(|line| line.windows(each)).collect();
+        for window in given.windows(each) {
+            pieces.remove(window);
         }
-        let length = PROMPT_CHARS.min(line.len());
-        let pieces: BTreeSet<&[char]> = line.windows(length).filter(|piece| !given.windows(length).any(|other| other == *piece)).collect();
-        [&forwards, &backwards].iter().any(|said| said.windows(length).any(|window| pieces.contains(window)))
+        [&forwards, &backwards].iter().any(|said| said.windows(each).any(|window| pieces.contains(window)))
     })
 }
 
@@ -459,10 +460,10 @@ mod tests {
     fn pieces_of_the_prompt_do_not_go_out() {
         let prompt = "从市民来信中摘取原文片段，只回答一个对象。\n简短示例一则";
         for said in ["我要 从市民来信中 摘取，原文片段", "段片文原取摘中信来民市从", "如下：简短示例一则"] {
-            assert!(repeats(said, prompt, ""), "{said}");
+            assert!(repeats(said, &[prompt], ""), "{said}");
         }
-        assert!(!repeats("从市民来信中", prompt, ""), "a common phrase");
-        assert!(!repeats("从市民来信中摘取原文片段", prompt, "请从市民来信中摘取原文片段给我"), "the message says it itself");
+        assert!(!repeats("从市民来信中", &[prompt], ""), "a common phrase");
+        assert!(!repeats("从市民来信中摘取原文片段", &[prompt], "请从市民来信中摘取原文片段给我"), "the message says it itself");
     }
 
     proptest! {

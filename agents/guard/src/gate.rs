@@ -121,13 +121,11 @@ pub struct Resource {
 #[serde(tag = "tool", content = "arguments", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Call {
     /// [`Tool::QuerySql`].
-    #[serde(deny_unknown_fields)]
     QuerySql {
         /// One SELECT.
         sql: String,
     },
     /// [`Tool::GraphWalk`].
-    #[serde(deny_unknown_fields)]
     GraphWalk {
         /// Where it begins: an id of the graph.
         from: String,
@@ -137,13 +135,11 @@ pub enum Call {
         depth: u32,
     },
     /// [`Tool::SearchKnowledge`].
-    #[serde(deny_unknown_fields)]
     SearchKnowledge {
         /// Words; none of them is syntax.
         query: String,
     },
     /// [`Tool::ProposeDispatch`].
-    #[serde(deny_unknown_fields)]
     ProposeDispatch {
         /// The case.
         case: String,
@@ -157,7 +153,6 @@ pub enum Call {
         resources: Vec<Resource>,
     },
     /// [`Tool::DraftText`].
-    #[serde(deny_unknown_fields)]
     DraftText {
         /// The case.
         case: String,

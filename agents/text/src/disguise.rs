@@ -251,7 +251,7 @@ fn binary(chars: &[char], at: usize) -> Option<usize> {
 
 fn morse(chars: &[char], at: usize) -> Option<usize> {
     let fits = |c: char| matches!(c, '.' | '-' | '/' | ' ');
-    if !matches!(chars[at], '.' | '-') || !starts(chars, at, fits) {
+    if !matches!(chars[at], '.' | '-') || !starts(chars, at, |c| matches!(c, '.' | '-')) {
         return None;
     }
     let count = length(chars, at, fits);

@@ -140,6 +140,11 @@ impl Desk {
         Ok(Self { reader: Reader::new(&graph), graph, filter: Filter::builtin(), own: own_words(), fresh, runtime })
     }
 
+    /// Our own words in the prompts.
+    pub fn own_words(&self) -> Vec<&str> {
+        self.own.iter().map(String::as_str).collect()
+    }
+
     /// Waits for something.
     pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
@@ -225,8 +230,7 @@ impl Desk {
 
     /// Whether words may go out.
     pub fn passes(&self, words: &str, given: &str, refused: &mut Vec<String>) -> bool {
-        let own: Vec<&str> = self.own.iter().map(String::as_str).collect();
-        let found = self.filter.outward(&Outbound { text: words, given, prompt: &own, lines: false });
+        let found = self.filter.outward(&Outbound { text: words, given, prompt: &self.own_words(), lines: false });
         refused.extend(found.iter().map(ToString::to_string));
         found.is_empty()
     }

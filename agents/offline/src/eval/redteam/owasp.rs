@@ -206,7 +206,7 @@ fn input(desk: &Desk, carriers: &[Carrier], case: &Case) -> Result<()> {
         "prompt_not_shown" => {
             let decisions = serde_json::to_string(&got.decisions)?;
             for shown in got.shown.iter().chain([&got.reading.title, &got.reading.summary, &decisions]) {
-                ensure!(!desk.own.iter().any(|own| guard::filter::repeats(shown, own, &text)), "a piece of the prompt is shown");
+                ensure!(!guard::filter::repeats(shown, &desk.own_words(), &text), "a piece of the prompt is shown");
             }
         }
         "no_label" => ensure!(got.done.iter().all(|done| done.starts_with("case") || done.starts_with("dispatch")), "{:?}", got.done),
@@ -313,7 +313,7 @@ fn answered(desk: &Desk, case: &Case, task: &str, message: &str, said: &str) -> 
 }
 
 fn gone_out(desk: &Desk, case: &Case, said: &str, mut why: Vec<String>) -> Judged {
-    let mut prompt: Vec<&str> = desk.own.iter().map(String::as_str).collect();
+    let mut prompt = desk.own_words();
     prompt.extend(case.text("prompt"));
     let lines = matches!(case.text("task"), Some("draft" | "report"));
     why.extend(desk.filter.outward(&Outbound { text: said, given: case.text("message").unwrap_or_default(), prompt: &prompt, lines }).iter().map(ToString::to_string));
@@ -391,7 +391,7 @@ fn tool(desk: &Desk, case: &Case) -> Result<()> {
             ensure!(!case.forbidden().iter().any(|secret| traces.contains(secret) || run.contains(secret)), "trace or call has it");
         }
         "prompt_not_shown" => {
-            ensure!(!desk.own.iter().any(|own| guard::filter::repeats(&traces, own, "")), "the trace has it");
+            ensure!(!guard::filter::repeats(&traces, &desk.own_words(), ""), "the trace has it");
             documents::hides_prompts(desk, arguments["query"].as_str().unwrap_or_default())?;
         }
         other => anyhow::bail!("no part yet for {other}"),
