@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use knowledge::{DOCUMENTS, Knowledge, QUERIES, Query, evaluate};
+use knowledge::{Knowledge, QUERIES, Query, evaluate};
 
 /// Sections of one document.
 const OF_ONE: usize = 200;

@@ -50,7 +50,7 @@ impl Method {
 pub struct Figures {
     /// The way.
     pub method: Method,
-    /// Which questions: `all`, `zh`, `en`, `held`.
+    /// Which questions: `all`, `zh`, `en`, `open` (seen while the ranking was made), `held` (not seen).
     pub of: &'static str,
     /// How many.
     pub questions: usize,
@@ -98,9 +98,11 @@ pub fn places(knowledge: &Knowledge, questions: &[Asked], today: NaiveDate, alia
     places
 }
 
-/// What each way is worth, on all questions, on those of each language, and on those that were held back.
+/// What each way is worth, on all questions, on those of each language, on those that were seen while the ranking was made,
+/// and on those that were held back.
 pub fn figures(questions: &[Asked], places: &BTreeMap<Method, Vec<Option<usize>>>) -> Vec<Figures> {
-    let groups: [(&'static str, fn(&Asked) -> bool); 4] = [("all", |_| true), ("zh", |asked| asked.lang == "zh"), ("en", |asked| asked.lang == "en"), ("held", |asked| asked.held)];
+    let groups: [(&'static str, fn(&Asked) -> bool); 5] =
+        [("all", |_| true), ("zh", |asked| asked.lang == "zh"), ("en", |asked| asked.lang == "en"), ("open", |asked| !asked.held), ("held", |asked| asked.held)];
     let mut figures = Vec::new();
     for (of, is_in) in groups {
         for (method, places) in places {

