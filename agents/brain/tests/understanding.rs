@@ -90,7 +90,7 @@ fn who_abstains_or_says_what_nobody_knows_decides_nothing() {
     }
     let injected = Understood { injection: true, ..understood(vec![opinion(Task::Category, "noise", true), opinion(Task::Unit, "drainage", true)]).expect("some") };
     let (triage, _) = triage(message(STRANGE), Some(injected));
-    assert_eq!((triage.tier.as_str(), triage.category.as_deref(), triage.injection), ("rules", Some("other"), Some(true)));
+    assert_eq!((triage.tier.as_str(), triage.category.as_deref(), triage.injection), ("person", Some("other"), Some(true)));
     assert_eq!(triage.opinions.len(), 2, "what was thought is kept");
 }
 

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod backend;
 pub mod elect;
+pub mod entry;
 pub mod grammar;
 pub mod limits;
 pub mod local;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use offline::{Context, bench, detect, eval, forecast, hotspots, model, route, triage};
+use offline::{Context, bench, detect, eval, forecast, hotspots, knowledge, model, route, triage};
 
 #[derive(Parser)]
 struct Cli {
@@ -29,6 +29,8 @@ enum Command {
     Detect(detect::Args),
     Forecast(forecast::Forecast),
     Hotspots(hotspots::Args),
+    /// The knowledge base
+    Know(knowledge::Args),
     Eval {
         name: String,
         /// pii: another seed
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Detect(args) => args.run(&context),
         Command::Forecast(args) => args.run(&context),
         Command::Hotspots(args) => args.run(&context),
+        Command::Know(args) => args.run(&context),
         Command::Eval { name, seed: Some(seed) } if name == "pii" => eval::pii::run_seeded(&context, seed),
         Command::Eval { name, .. } => named(&eval::ALL, &name),
         Command::Bench { name } => named(&bench::ALL, &name),

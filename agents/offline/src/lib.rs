@@ -14,6 +14,7 @@ pub mod eval;
 pub mod figures;
 pub mod forecast;
 pub mod hotspots;
+pub mod knowledge;
 pub mod labelled;
 pub mod language;
 pub mod model;

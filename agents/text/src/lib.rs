@@ -5,6 +5,7 @@
 //! Begin with [`Reader::read`], which gives all of it at once; [`Normal`] is what its parts look at.
 
 mod brief;
+mod disguise;
 pub mod injection;
 pub mod intent;
 pub mod language;
@@ -15,6 +16,7 @@ pub mod near;
 pub mod normal;
 pub mod place;
 mod reading;
+pub mod seen;
 pub mod words;
 
 pub use brief::{SUMMARY_SENTENCES_MAX, TITLE_CHARS_MAX, TITLE_WORDS_MAX};

@@ -13,7 +13,7 @@ use schemas::case::CaseState;
 use schemas::understood::{Opinion, Role, Task};
 use serde::{Deserialize, Serialize};
 
-use super::opinion::{Assigned, is_last_resort};
+use super::opinion::{Assigned, PERSON, is_last_resort};
 use super::{Intake, MACHINE, RULES as BRAIN, Said, case_seq};
 use crate::effect::{Candidate, Decision, Effect};
 use crate::limits;
@@ -21,8 +21,6 @@ use crate::state::{Case, State, Turn, quote};
 
 /// Who decides by a language model's answer.
 const LLM: &str = "llm";
-/// Who decides what no machine was sure of.
-const PERSON: &str = "person";
 
 /// What is remembered of asking.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

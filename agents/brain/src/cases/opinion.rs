@@ -15,6 +15,8 @@ use crate::state::{Turn, quote};
 pub(crate) const RULES: &str = "rules";
 /// Who decides by a small model's opinion.
 pub(crate) const SMALL: &str = "small";
+/// Who decides what no machine was sure of, or should.
+pub(crate) const PERSON: &str = "person";
 
 /// The category of a report, and why it is that one.
 pub(crate) struct Taken {
@@ -92,7 +94,11 @@ pub(crate) fn tell(graph: &Graph, triage: &mut Decision, intake: &Intake<'_>, as
     triage.opinions = opinions;
     triage.words = understood.words.iter().take(limits::WORDS_MAX).map(|word| quote(word)).collect();
     triage.intent = understood.intent.as_deref().map(quote);
-    triage.injection = understood.injection.then_some(true);
+    if understood.injection {
+        // It is filed and assigned by rules as any other; who speaks to machines is read by a person.
+        triage.injection = Some(true);
+        triage.tier = PERSON.to_owned();
+    }
 }
 
 /// What could have been decided: by the rules, then by the active models, the likeliest first.
