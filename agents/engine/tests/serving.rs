@@ -97,8 +97,15 @@ async fn an_answer_does_not_depend_on_its_neighbours_or_on_threads() {
                 assert_eq!(&said(&reply.raw), expected, "{} of {}", task.name(), task.message().as_str());
             }
         }
-        let engine = among.metrics().engine.expect("it beats between steps");
-        assert!(engine.tokens_forced > 0 && engine.refused > 0, "{engine:?}");
+        // The engine tells its counters with its next beat.
+        let told = || among.metrics().engine.is_some_and(|it| it.tokens_forced > 0 && it.refused > 0);
+        tokio::time::timeout(Duration::from_secs(30), async {
+            while !told() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("tokens forced and choices refused are counted");
     }
 }
 
