@@ -108,6 +108,21 @@ impl Graph {
         now.then_some(((distance, duty.hours.is_none(), duty.months.is_none(), std::cmp::Reverse(unit.level)), unit, duty))
     }
 
+    /// The units of a level that look after this place: those of the places around it, the smallest first; else those of the
+    /// places within it, by their ids. Units without a place of their own look after none.
+    pub fn units_at(&self, level: Level, here: Here<'_>, when: When) -> Vec<&Unit> {
+        let around = self.places_around(here);
+        let Some(smallest) = around.first() else { return Vec::new() };
+        let of_level = || self.units().filter(move |unit| unit.level == level && unit.valid.holds(when.day));
+        let mut units: Vec<(usize, &Unit)> = of_level().filter_map(|unit| Some((around.iter().position(|place| Some(place) == unit.place.as_ref())?, unit))).collect();
+        units.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
+        if units.is_empty() {
+            let within = |unit: &&Unit| unit.place.as_deref().is_some_and(|place| self.places_around(Here::at(place)).contains(smallest));
+            return of_level().filter(within).collect();
+        }
+        units.into_iter().map(|(_, unit)| unit).collect()
+    }
+
     /// The superiors of a unit, the nearest first.
     pub fn superiors(&self, unit: &str) -> Vec<String> {
         let mut superiors = Vec::new();

@@ -375,17 +375,23 @@ pub enum Action {
     PublishWarning,
     /// Alert: what the public was told does not hold any more.
     CancelWarning,
+    // Incidents
+    /// Incident: everybody whom its plans name is sent.
+    ApprovePlan,
+    /// Incident: nobody is.
+    RejectPlan,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 32] = [
+    pub const ALL: [Action; 34] = [
         Action::Acknowledge, Action::Close, Action::Assign, Action::Dispatch, Action::Verify, Action::Return,
         Action::Rework, Action::Extend, Action::Suspend, Action::Void, Action::Reopen, Action::Transfer,
         Action::RequestExtension, Action::ApproveExtension, Action::RejectExtension, Action::Resume, Action::Merge,
         Action::Unmerge, Action::Recategorise, Action::Approve, Action::Reject, Action::Comment, Action::Judge,
         Action::Silence, Action::Unsilence, Action::StartExercise, Action::StopExercise, Action::Mode,
         Action::DraftWarning, Action::ApproveWarning, Action::PublishWarning, Action::CancelWarning,
+        Action::ApprovePlan, Action::RejectPlan,
     ];
 
     /// The name in JSON.
@@ -423,6 +429,8 @@ impl Action {
             Action::ApproveWarning => "approve_warning",
             Action::PublishWarning => "publish_warning",
             Action::CancelWarning => "cancel_warning",
+            Action::ApprovePlan => "approve_plan",
+            Action::RejectPlan => "reject_plan",
         }
     }
 }

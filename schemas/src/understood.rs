@@ -40,13 +40,21 @@ pub struct Understood {
     /// Whether the text tries to give orders to a machine. Then no opinion about it decides anything.
     #[serde(default, skip_serializing_if = "is_false")]
     pub injection: bool,
+    /// Terms of the content filter for which people see the text before any model. Then no opinion about it decides anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<String>,
 }
 
 impl Understood {
     /// The opinion that may decide: that of the active model of a task, when it is sure and the text speaks to people.
     pub fn sure(&self, task: Task) -> Option<&Opinion> {
         let mut active = self.opinions.iter().filter(|opinion| opinion.task == task && opinion.role == Role::Active);
-        active.next().filter(|opinion| opinion.accepted && !self.injection)
+        active.next().filter(|opinion| opinion.accepted && !self.is_for_people())
+    }
+
+    /// Whether people see the text before any model: it speaks to machines, or the content filter stopped it.
+    pub fn is_for_people(&self) -> bool {
+        self.injection || !self.stopped.is_empty()
     }
 }
 

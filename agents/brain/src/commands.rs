@@ -31,6 +31,9 @@ impl State {
         if let Some(done) = self.obey_city(turn, command) {
             return done;
         }
+        if matches!(command.action, Action::ApprovePlan | Action::RejectPlan) {
+            return self.obey_incident(turn, command);
+        }
         if let Some(seq) = case_seq(&command.target) {
             return self.obey_case(turn, command, seq);
         }
@@ -85,5 +88,7 @@ fn name(action: Action) -> &'static str {
         Action::ApproveWarning => "approve warning",
         Action::PublishWarning => "publish warning",
         Action::CancelWarning => "cancel warning",
+        Action::ApprovePlan => "approve plan",
+        Action::RejectPlan => "reject plan",
     }
 }

@@ -2,7 +2,7 @@
 //! performing one twice is harmless because its id is made from (sequence, ordinal).
 
 use chrono::{DateTime, Utc};
-use graph::{Change, Entry};
+use graph::{Change, Entry, Level, Name};
 use schemas::agent::{AgentRequest, Elements};
 use schemas::alert::AlertTransition;
 use schemas::case::CaseTransition;
@@ -43,7 +43,7 @@ pub enum Effect {
 pub struct Dispatch {
     /// Id, made from (sequence, ordinal).
     pub id: String,
-    /// What for: `urgent_case`, `alert`, `exercise`, `reminder`, `escalation`, or `ordered` or `approved` by a person.
+    /// What for: `urgent_case`, `alert`, `exercise`, `reminder`, `escalation`, `plan`, or `ordered` or `approved` by a person.
     pub kind: String,
     /// The unit.
     pub unit: String,
@@ -64,6 +64,12 @@ pub struct Dispatch {
     /// The plan to follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// What the plan asks of the unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Name>,
+    /// Until when, in city time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<DateTime<Utc>>,
     /// Why, in one sentence.
     pub reason: String,
     /// Whether it waits for a person's approval.
@@ -79,7 +85,7 @@ pub struct Dispatch {
 pub struct Decision {
     /// Id, made from (sequence, ordinal).
     pub id: String,
-    /// `triage`, `correction`, `quality`, `command`, `refused`, `noted`, `silence`, `exercise`, `mode` or `config`.
+    /// `triage`, `plan`, `correction`, `quality`, `command`, `refused`, `noted`, `silence`, `exercise`, `mode` or `config`.
     pub kind: String,
     /// The case, alert or setting that it is about.
     pub subject: String,
@@ -108,6 +114,9 @@ pub struct Decision {
     /// Whether the text tries to give orders to a machine; then no model decides about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub injection: Option<bool>,
+    /// Terms of the content filter for which people see it before any model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<String>,
     /// The models whose opinions decided, as `name@digest`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
@@ -120,6 +129,9 @@ pub struct Decision {
     /// The elements of the form that a language model found in the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elements: Option<Elements>,
+    /// The plan that is proposed, sent or turned down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Box<Response>>,
     /// The question that was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
@@ -145,6 +157,67 @@ pub struct Decision {
     pub at: DateTime<Utc>,
     /// The records that it rests on.
     pub evidence: Vec<Position>,
+}
+
+/// Who does what in an incident, on the three levels 市, 区, 街道: the plan of its scenario, with units, times and resources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The incident.
+    pub incident: String,
+    /// The scenario.
+    pub scenario: String,
+    /// The plan that it is made from.
+    pub plan: String,
+    /// Its name.
+    pub name: Name,
+    /// How grave the incident is, from 1 (Ⅰ) to 4 (Ⅳ).
+    pub level: u8,
+    /// The unit that leads.
+    pub lead: String,
+    /// Who does what.
+    pub tasks: Vec<ResponseTask>,
+    /// What can be there within an hour, of the kinds that the plan needs, the earliest first.
+    pub resources: Vec<ResponseResource>,
+    /// Kinds that it needs and nothing of which can be there within an hour, or of which nobody knows where to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<String>,
+    /// Laws and rules that it rests on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub basis: Vec<String>,
+    /// What may follow, in words; empty when nothing is expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlook: Option<Name>,
+}
+
+/// One thing that a unit is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseTask {
+    /// 市, 区 or 街道.
+    pub level: Level,
+    /// The unit.
+    pub unit: String,
+    /// Whether it stands in for a unit of that level that the graph does not know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stands_in: bool,
+    /// What to do.
+    pub task: Name,
+    /// Until when, in city time.
+    pub due: DateTime<Utc>,
+}
+
+/// Something that can be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseResource {
+    /// The resource.
+    pub resource: String,
+    /// What it is.
+    pub kind: String,
+    /// The unit that has it.
+    pub unit: String,
+    /// How many.
+    pub count: u32,
+    /// How long it takes, in minutes over roads.
+    pub minutes: u32,
 }
 
 /// Something that a triage could have decided.
@@ -296,6 +369,13 @@ pub struct Expected {
     pub district: Option<String>,
     /// How far from there: a number of metres, `district` or `city`.
     pub reach: String,
+    /// Incidents from which probability and window were learnt; 0 where both are the graph's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: u32,
+}
+
+fn is_zero(seen: &u32) -> bool {
+    *seen == 0
 }
 
 /// A moment that the brain wants to be told of.

@@ -4,12 +4,15 @@
 //! hangs on an earlier node by the relation that brought it in. Each new alert or case is a [`Sighting`]: `tie` asks
 //! whether a node and a sighting explain one another, `join` puts it where the best tie is, begins an incident when
 //! nothing explains it, and brings together what it shows to be one; `leave` takes out what turned out to be none, and
-//! lets fall apart what hung on it; `grade` says how grave it is and `expect` what may follow.
+//! lets fall apart what hung on it; `grade` says how grave it is, `expect` what may follow, and `respond` who
+//! is to do what; `learn` keeps what incidents that are over have shown.
 
 mod expect;
 mod grade;
 mod join;
+mod learn;
 mod leave;
+mod respond;
 mod spread;
 mod tie;
 
@@ -23,6 +26,9 @@ use crate::effect::{Considered, Effect, Expected, IncidentChange, Relation};
 use crate::limits;
 use crate::state::{Alert, Case, State, Turn};
 
+pub(crate) use learn::Lessons;
+pub(crate) use respond::Earned;
+pub use respond::Planned;
 pub use spread::Spread;
 
 /// What belongs together.
@@ -56,6 +62,9 @@ pub struct Incident {
     pub nodes: Vec<Node>,
     /// What may follow, the likeliest first.
     pub expected: Vec<Expected>,
+    /// The plans that were proposed for it, by scenario.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plans: BTreeMap<String, Planned>,
     pub(crate) next_node: u32,
     pub(crate) timeline: u32,
 }
@@ -211,6 +220,7 @@ impl State {
         let over: Vec<String> = self.incidents.values().filter(over).map(|incident| incident.id.clone()).collect();
         for id in over {
             let incident = self.incidents.remove(&id).expect("just found");
+            self.lessons.take(turn.graph, &incident);
             say(turn, &incident, Said::of("closed", "nothing has joined it for two days and no alert of it is active"));
         }
     }

@@ -33,9 +33,12 @@ use serde::{Deserialize, Serialize};
 pub use alerts::exercise::Exercise;
 pub use alerts::warning::PublicWarning;
 pub use chain::Chain;
-pub use effect::{Candidate, Considered, Decision, Dispatch, Effect, Expected, GraphChange, IncidentChange, Relation, SOURCE, WakeAt, effect_event, effects_bytes};
+pub use effect::{
+    Candidate, Considered, Decision, Dispatch, Effect, Expected, GraphChange, IncidentChange, Relation, Response, ResponseResource, ResponseTask, SOURCE, WakeAt, effect_event,
+    effects_bytes,
+};
 pub use notify::{Group, Silence};
-pub use incidents::{Incident, Node, Spread, Tie};
+pub use incidents::{Incident, Node, Planned, Spread, Tie};
 pub use state::{Alert, Case, Counts};
 
 use cases::Intake;
@@ -46,8 +49,15 @@ use state::{State, Timer, Turn, Wake, quote};
 /// The layout of a snapshot. 5: incidents are trees of events.
 const LAYOUT: u32 = 5;
 
+/// From here on, in thousandths, a language model's answer decides.
+pub use limits::ANSWER_SURE_PERMILLE;
+
 /// The setting that says of how many of a thousand reports the agents may be asked; 0 at first.
 pub const ASK_PERMILLE: &str = "ask_permille";
+
+/// The setting that says how many plans of a kind of danger people must have approved in a row before the next one of level
+/// Ⅲ needs nobody's approval; 0 at first, which is never.
+pub const PLANS_EARNED: &str = "plans_earned";
 
 /// What the brain is told once; everything that changes later comes as a `ConfigChanged` record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +128,9 @@ impl Brain {
             commands: VecDeque::new(),
             counts: Counts::default(),
             asking: cases::Asking::default(),
+            plans_earned: 0,
+            earned: BTreeMap::new(),
+            lessons: incidents::Lessons::default(),
         };
         Self { graph, state, memo: BTreeMap::new() }
     }
@@ -303,6 +316,11 @@ impl Brain {
         self.state.asking.permille
     }
 
+    /// How many plans of a kind people must have approved in a row before the next needs nobody; 0 is never.
+    pub fn plans_earned(&self) -> u32 {
+        self.state.plans_earned
+    }
+
     /// The questions that wait for an answer, as request and case.
     pub fn awaited(&self) -> impl Iterator<Item = (&str, String)> {
         self.state.asking.awaited()
@@ -339,6 +357,13 @@ fn configure(state: &mut State, key: &str, value: &str) -> Result<String, String
                 Ok(format!("agents are asked about {permille} of a thousand reports at most"))
             }
             Ok(_) | Err(_) => Err(format!("`{}` is not a number of thousandths", quote(value))),
+        },
+        PLANS_EARNED => match value.parse::<u32>() {
+            Ok(plans) => {
+                state.plans_earned = plans;
+                Ok(if plans == 0 { "people approve every plan".to_owned() } else { format!("after {plans} plans of a kind that people approved in a row, those of level 3 need nobody") })
+            }
+            Err(_) => Err(format!("`{}` is not a number of plans", quote(value))),
         },
         _ => Err(format!("there is no setting `{}`", quote(key))),
     }

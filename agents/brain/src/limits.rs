@@ -214,7 +214,17 @@ pub(crate) const ASKED_CHARS_MAX: usize = 4_000;
 pub(crate) const ASKED_MAX: usize = 10_000;
 /// Questions that may be saved up for a busy hour, in thousandths.
 pub(crate) const ASK_CREDIT_MAX: u32 = 50_000;
+/// Incidents up to this level get a plan; those of level Ⅳ are only watched.
+pub(crate) const PLANNED_LEVEL_MAX: u8 = 3;
+/// Resources must be there within so many minutes.
+pub(crate) const RESOURCE_MINUTES_MAX: u32 = 60;
+/// Resources of a plan.
+pub(crate) const PLAN_RESOURCES_MAX: usize = 12;
+/// Places in which tasks of a plan are given to somebody; an incident that touches more is led from above.
+pub(crate) const PLAN_PLACES_MAX: usize = 8;
+/// What may follow is told of so many events.
+pub(crate) const OUTLOOK_MAX: usize = 3;
 /// Options of a question.
 pub(crate) const OFFERS_MAX: usize = 24;
 /// From here on a language model's answer decides.
-pub(crate) const ANSWER_SURE_PERMILLE: u32 = 700;
+pub const ANSWER_SURE_PERMILLE: u32 = 700;

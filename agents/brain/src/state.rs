@@ -15,7 +15,7 @@ use crate::alerts::warning::PublicWarning;
 use crate::cases::{Asking, Spot};
 use crate::clock::Clocks;
 use crate::effect::{Decision, Effect, WakeAt};
-use crate::incidents::{Incident, Loose};
+use crate::incidents::{Earned, Incident, Lessons, Loose};
 use crate::limits;
 use crate::weak::Hint;
 
@@ -56,6 +56,15 @@ pub(crate) struct State {
     /// What agents are asked.
     #[serde(default)]
     pub(crate) asking: Asking,
+    /// How many plans in a row people must have approved; 0 is never enough.
+    #[serde(default)]
+    pub(crate) plans_earned: u32,
+    /// How the plans of each scenario have done.
+    #[serde(default)]
+    pub(crate) earned: BTreeMap<String, Earned>,
+    /// What incidents have taught of the event chain.
+    #[serde(default)]
+    pub(crate) lessons: Lessons,
 }
 
 /// A case as the brain holds it.
@@ -347,10 +356,12 @@ impl Turn<'_> {
             intent: None,
             words: Vec::new(),
             injection: None,
+            stopped: Vec::new(),
             models: Vec::new(),
             candidates: Vec::new(),
             opinions: Vec::new(),
             elements: None,
+            response: None,
             request: None,
             prompt: None,
             sampler: None,

@@ -272,3 +272,114 @@ fn a_forecast_that_does_not_come_true_ends_by_itself() {
     let signal = trend(60, &city, Cleared);
     city.signal(signal);
 }
+
+/// The plans that were proposed, approved or turned down since this was asked last, and who was sent by them.
+fn planned(city: &mut City) -> (Vec<brain::Decision>, Vec<brain::Dispatch>) {
+    let (mut plans, mut sent) = (Vec::new(), Vec::new());
+    for effect in std::mem::take(&mut city.effects) {
+        match effect {
+            Effect::Decision(it) if it.kind == "plan" => plans.push(it),
+            Effect::Dispatch(it) if it.kind == "plan" => sent.push(it),
+            _ => {}
+        }
+    }
+    (plans, sent)
+}
+
+#[test]
+fn a_plan_names_units_of_three_levels_and_waits_for_people() {
+    let mut city = City::new();
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d03", BURST, 4));
+    assert_eq!(planned(&mut city).0, [], "what is only watched needs no plan");
+    city.pass(60);
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d03", BURST, 2));
+    let incident = city.brain.incidents().next().expect("one").id.clone();
+    let (plans, sent) = planned(&mut city);
+    let response = plans[0].response.clone().expect("a plan");
+    assert_eq!((plans.len(), sent.len(), plans[0].tier.as_str(), plans[0].subject.as_str()), (1, 0, "rules", incident.as_str()));
+    let tasks: Vec<(graph::Level, &str, bool)> = response.tasks.iter().map(|it| (it.level, it.unit.as_str(), it.stands_in)).collect();
+    use graph::Level::{City as Whole, District, Street};
+    assert_eq!(tasks, [(Whole, "traffic-police", false), (Whole, "water-affairs", false), (District, "central-urban", false), (Street, "drum-tower-office", false)]);
+    assert!(response.tasks.iter().all(|it| city.brain.graph().unit(&it.unit).is_some() && it.due > plans[0].at));
+    let kinds: Vec<&str> = response.resources.iter().map(|it| it.kind.as_str()).collect();
+    assert!(kinds.contains(&"pump_truck") && kinds.contains(&"boat") && response.lacking.is_empty(), "{kinds:?}");
+    assert_eq!(response.basis.len(), 2);
+    let outlook = response.outlook.expect("something may follow");
+    assert!(outlook.zh.contains('%') && outlook.en.starts_with("May follow: "), "{outlook:?}");
+
+    city.command(Action::ApprovePlan, &incident, "王指挥", AlertOrder::default());
+    let (plans, sent) = planned(&mut city);
+    assert_eq!((plans[0].tier.as_str(), plans[0].outcome.as_str()), ("person", "plan-urban-flooding approved"));
+    let units: Vec<&str> = sent.iter().map(|it| it.unit.as_str()).collect();
+    assert_eq!(units, ["traffic-police", "water-affairs", "central-urban", "drum-tower-office"]);
+    assert!(sent.iter().all(|it| !it.proposed && it.task.is_some() && it.due.is_some() && it.incident.as_ref() == Some(&incident)));
+
+    // It becomes worse: a plan again, and nobody is sent twice for the same.
+    city.pass(60);
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d03", BURST, 1));
+    assert_eq!(planned(&mut city).0.len(), 1);
+    city.command(Action::ApprovePlan, &incident, "王指挥", AlertOrder::default());
+    assert_eq!(planned(&mut city).1, []);
+    city.command(Action::ApprovePlan, &incident, "王指挥", AlertOrder::default());
+    let refused = |effect: &Effect| matches!(effect, Effect::Decision(it) if it.kind == "refused" && it.reason.contains("no plan of it waits"));
+    assert!(city.effects.iter().any(refused), "there is nothing left to approve");
+}
+
+#[test]
+fn where_the_graph_knows_no_unit_of_a_level_the_next_one_above_stands_in() {
+    let mut city = City::new();
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d06", FAR, 3));
+    let (plans, _) = planned(&mut city);
+    let response = plans[0].response.clone().expect("a plan");
+    let stands_in: Vec<(&str, bool)> = response.tasks.iter().map(|it| (it.unit.as_str(), it.stands_in)).collect();
+    assert!(stands_in.iter().any(|it| it.1), "{stands_in:?}");
+    assert!(response.tasks.iter().all(|it| city.brain.graph().unit(&it.unit).is_some()), "every unit is one of the graph");
+    assert!(!stands_in.iter().any(|it| it.0 == "water-affairs"), "that task is for level Ⅱ and graver");
+}
+
+#[test]
+fn plans_that_people_approved_often_enough_need_nobody() {
+    let mut city = City::with(with_times("gas_explosion", "{}"));
+    let event = EventRef { source: "settings".to_owned(), id: "s".to_owned(), time: None };
+    city.hear(event, Body::ConfigChanged { key: brain::PLANS_EARNED.to_owned(), value: "2".to_owned() });
+    // Four places, each beyond the reach of the others.
+    for round in 0..4 {
+        let at = (30.3 + 0.1 * f64::from(round), 114.1 + 0.1 * f64::from(round));
+        city.signal(gauge("gas_explosion", "gas", &format!("g{round}"), ["d01", "d02", "d03", "d04"][round as usize], at, if round == 3 { 1 } else { 3 }));
+        let incident = city.brain.incidents().last().expect("one").id.clone();
+        let (plans, sent) = planned(&mut city);
+        match round {
+            0 | 1 => {
+                assert_eq!((plans.len(), sent.len()), (1, 0), "{round}");
+                city.command(Action::ApprovePlan, &incident, "王指挥", AlertOrder::default());
+                planned(&mut city);
+            }
+            2 => {
+                assert_eq!((plans.len(), plans[1].tier.as_str()), (2, "rules"));
+                assert!(plans[1].reason.contains("the last 2 plans") && !sent.is_empty());
+            }
+            _ => assert_eq!((plans.len(), sent.len()), (1, 0), "the gravest are for people"),
+        }
+        city.pass(60);
+    }
+}
+
+#[test]
+fn incidents_that_are_over_teach_what_follows() {
+    let mut city = City::with(with_times("water_main_burst", "{}"));
+    let burst = |city: &mut City, round: u32| -> brain::Expected {
+        city.signal(gauge("water_main_burst", "pressure", &format!("p{round}"), "d03", BURST, 2));
+        let opened = changes(city).into_iter().find(|it| it.change == "opened").expect("an incident");
+        opened.expected.into_iter().find(|it| it.event == "ponding").expect("it may follow")
+    };
+    let first = burst(&mut city, 0);
+    assert_eq!((first.permille, first.seen), (500, 0), "as the graph has it");
+    let mut last = first;
+    for round in 1..=20 {
+        // Nothing comes of it, and two days later it is over.
+        city.signal(Signal { state: Cleared, ..gauge("water_main_burst", "pressure", &format!("p{}", round - 1), "d03", BURST, 2) });
+        city.pass(4 * 24 * 3600);
+        last = burst(&mut city, round);
+    }
+    assert!(last.seen >= 15 && (230..=300).contains(&last.permille), "{last:?}");
+}

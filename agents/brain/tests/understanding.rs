@@ -89,9 +89,12 @@ fn who_abstains_or_says_what_nobody_knows_decides_nothing() {
         assert_eq!(decided(STRANGE, understood(vec![opinion(Task::Unit, label, accepted)])), ["rules", "other", "duty-office"], "{label}");
     }
     let injected = Understood { injection: true, ..understood(vec![opinion(Task::Category, "noise", true), opinion(Task::Unit, "drainage", true)]).expect("some") };
-    let (triage, _) = triage(message(STRANGE), Some(injected));
-    assert_eq!((triage.tier.as_str(), triage.category.as_deref(), triage.injection), ("person", Some("other"), Some(true)));
-    assert_eq!(triage.opinions.len(), 2, "what was thought is kept");
+    let (seen, _) = triage(message(STRANGE), Some(injected));
+    assert_eq!((seen.tier.as_str(), seen.category.as_deref(), seen.injection), ("person", Some("other"), Some(true)));
+    assert_eq!(seen.opinions.len(), 2, "what was thought is kept");
+    let stopped = Understood { stopped: vec!["threat-kill-zh".to_owned()], ..understood(vec![opinion(Task::Category, "noise", true)]).expect("some") };
+    let (seen, _) = triage(message(STRANGE), Some(stopped));
+    assert_eq!((seen.tier.as_str(), seen.category.as_deref(), seen.injection, seen.stopped.len()), ("person", Some("other"), None, 1));
 }
 
 #[test]

@@ -278,3 +278,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_laws_that_plans_rest_on_are_pointed_to() {
+    let knowledge = Knowledge::builtin();
+    let graph = Graph::builtin();
+    let plans = graph.entries().filter_map(|entry| if let Element::Plan(plan) = &entry.element { Some(plan) } else { None });
+    let mut laws = 0;
+    for (plan, law) in plans.flat_map(|plan| plan.basis.iter().map(move |law| (plan, law))) {
+        let query = Query { kinds: &[Kind::Law], limit: 1, ..Query::of(law, today()) };
+        let hits = knowledge.search(&query);
+        let words = hits.first().and_then(|hit| knowledge.resolve(&hit.section)).unwrap_or_default();
+        assert!(words.contains(law.as_str()), "{} rests on {law}, and no law document points to it", plan.id);
+        laws += 1;
+    }
+    assert!(laws >= 12, "{laws}");
+}

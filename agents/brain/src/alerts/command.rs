@@ -74,6 +74,7 @@ impl State {
             | Action::Recategorise
             | Action::Approve
             | Action::Reject => return Err("this is for cases, not for alerts".to_owned()),
+            Action::ApprovePlan | Action::RejectPlan => return Err("this is for incidents, not for alerts".to_owned()),
         }
         Ok(())
     }

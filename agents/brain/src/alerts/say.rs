@@ -81,6 +81,8 @@ impl State {
             scenario: Some(alert.scenario.clone()),
             level: alert.level,
             plan: alert.plan.clone(),
+            task: None,
+            due: None,
             reason: format!("{}, level {}", alert.headline.en, alert.level),
             proposed: true,
             at: turn.at,

@@ -58,7 +58,7 @@ impl State {
     /// differently; a unit where the graph knows none but the one of last resort.
     pub(crate) fn doubts(&self, turn: &Turn<'_>, intake: &Intake<'_>, assigned: &Assigned) -> Vec<Question> {
         // What nobody has read for orders to machines goes to no machine.
-        let Some(understood) = intake.understood.filter(|understood| !understood.injection) else { return Vec::new() };
+        let Some(understood) = intake.understood.filter(|understood| !understood.is_for_people()) else { return Vec::new() };
         let says_much = intake.text.chars().count() >= limits::ASKED_CHARS_MIN;
         if self.asking.permille == 0 || intake.chosen || intake.channel == MACHINE || !says_much {
             return Vec::new();

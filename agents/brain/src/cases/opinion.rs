@@ -94,9 +94,10 @@ pub(crate) fn tell(graph: &Graph, triage: &mut Decision, intake: &Intake<'_>, as
     triage.opinions = opinions;
     triage.words = understood.words.iter().take(limits::WORDS_MAX).map(|word| quote(word)).collect();
     triage.intent = understood.intent.as_deref().map(quote);
-    if understood.injection {
-        // It is filed and assigned by rules as any other; who speaks to machines is read by a person.
-        triage.injection = Some(true);
+    triage.injection = understood.injection.then_some(true);
+    triage.stopped = understood.stopped.iter().take(limits::WORDS_MAX).map(|term| quote(term)).collect();
+    if understood.is_for_people() {
+        // It is filed and assigned by rules as any other; who speaks to machines or threatens is read by a person.
         triage.tier = PERSON.to_owned();
     }
 }

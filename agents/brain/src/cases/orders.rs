@@ -104,6 +104,7 @@ impl State {
             | Action::ApproveWarning
             | Action::PublishWarning
             | Action::CancelWarning => Err("this is for alerts, not for cases".to_owned()),
+            Action::ApprovePlan | Action::RejectPlan => Err("this is for incidents, not for cases".to_owned()),
             Action::Silence | Action::Unsilence | Action::StartExercise | Action::StopExercise | Action::Mode => {
                 Err("this is about the city, not about one case".to_owned())
             }

@@ -87,6 +87,8 @@ pub(crate) fn dispatch(turn: &mut Turn<'_>, case: &Case, kind: &str, proposed: b
         scenario: case.scenario.clone(),
         level: case.urgency,
         plan: case.scenario.as_deref().and_then(|id| turn.graph.scenario(id)).map(|scenario| scenario.plan.clone()),
+        task: None,
+        due: None,
         reason: reason.to_owned(),
         proposed,
         at: turn.at,

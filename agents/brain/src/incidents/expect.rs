@@ -1,4 +1,5 @@
-//! What may follow in an incident: the chains from each of its events, less likely the longer nothing has come of them.
+//! What may follow in an incident: the chains from each of its events, as likely and as soon as the graph says and earlier
+//! incidents have shown ([`super::learn`]), and less likely the longer nothing has come of them.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ impl State {
                     until: node.last + limits::INCIDENT_JOIN,
                     district: node.spread.districts.first().filter(|_| !node.spread.city).cloned(),
                     reach: turn.graph.event(event).map_or(graph::Reach::District, |event| event.extent).to_string(),
+                    seen: 0,
                 };
                 likeliest.insert(event.to_owned(), soon);
             }
@@ -35,15 +37,17 @@ impl State {
                 // What is only foretold has not begun: what it leads to comes that much later, and is that much less likely.
                 let (begun, sure) = if node.early { (turn.at, limits::FORETOLD_PERMILLE) } else { (node.onset, 1000) };
                 let since = (turn.at - begun).num_minutes().max(0);
-                let permille = still_to_come(chain.permille * sure / 1000, chain.lag_minutes, since as u64);
+                let learnt = self.lessons.of(&chain);
+                let permille = still_to_come(learnt.permille * sure / 1000, learnt.lag_minutes, since as u64);
                 let lag = |minutes: u32| TimeDelta::minutes(i64::from(minutes));
                 let next = Expected {
                     event: effect.to_owned(),
                     permille,
-                    from: begun + lag(chain.lag_minutes[0]),
-                    until: begun.max(node.last) + lag(chain.lag_minutes[2]),
+                    from: begun + lag(learnt.lag_minutes[0]),
+                    until: begun.max(node.last) + lag(learnt.lag_minutes[2]),
                     district: node.spread.districts.first().filter(|_| !node.spread.city).cloned(),
                     reach: chain.reach.to_string(),
+                    seen: learnt.seen,
                 };
                 if permille > 0 && next.until >= turn.at && likeliest.get(effect).is_none_or(|known| known.permille < permille) {
                     likeliest.insert(effect.to_owned(), next);

@@ -21,6 +21,7 @@ impl State {
             incident.level = level;
             say(turn, incident, Said { member: Some(alert), ..Said::of("graded", format!("its alert rose to level {level}")) });
         }
+        self.respond(turn, id);
     }
 
     /// An alert that was mild tells of the thing itself now.

@@ -156,6 +156,7 @@ impl State {
         self.incidents.insert(id.clone(), incident);
         self.counts.incidents += 1;
         self.grade_incident(turn, &id, &new.member);
+        self.respond(turn, &id);
         if self.incidents.len() > limits::INCIDENTS_MAX {
             let oldest = self.incidents.values().filter(|incident| incident.id != id).min_by_key(|incident| (incident.last, incident.id.clone()));
             let oldest = oldest.expect("there are some").id.clone();
@@ -217,6 +218,7 @@ impl State {
         say(turn, &incident, said);
         self.incidents.insert(id.to_owned(), incident);
         self.grade_incident(turn, id, &new.member);
+        self.respond(turn, id);
         (node, !in_known)
     }
 
@@ -251,6 +253,7 @@ impl State {
         let id = incident.id.clone();
         self.incidents.insert(id.clone(), incident);
         self.grade_incident(turn, &id, &from.id);
+        self.respond(turn, &id);
         by + offset
     }
 
@@ -406,6 +409,7 @@ impl Incident {
             last: new.at,
             nodes: vec![Node::of(0, new)],
             expected: Vec::new(),
+            plans: Default::default(),
             next_node: 1,
             timeline,
         };

@@ -65,7 +65,7 @@ impl State {
                     incident.nodes.append(&mut tree);
                 }
                 Answer::Rejected(_) | Answer::Strangers => {
-                    let mut part = Incident { nodes: tree, ..incident.clone() };
+                    let mut part = Incident { nodes: tree, plans: Default::default(), ..incident.clone() };
                     part.scenario.clone_from(&part.nodes[0].scenario);
                     (part.first, part.last) = (part.nodes[0].first, part.nodes[0].last);
                     parts.push(part);
