@@ -1181,11 +1181,11 @@ def city_now():
 
 # The parts that follow are of this program, not of a copy of it.
 sys.modules["acceptance"] = sys.modules[__name__]
-from acceptance_agents import agents  # noqa: E402
+from acceptance_agents import agents, language, plans  # noqa: E402
 from acceptance_models import models  # noqa: E402
 from acceptance_people import people  # noqa: E402
 
-PARTS = (("demo", demo), ("jobs", jobs), ("shared", shared), ("doors", doors), ("doors_open", doors_open), ("alerts", alerts), ("people", people), ("models", models), ("agents", agents), ("live_graph", live_graph), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
+PARTS = (("demo", demo), ("jobs", jobs), ("shared", shared), ("doors", doors), ("doors_open", doors_open), ("alerts", alerts), ("people", people), ("models", models), ("agents", agents), ("language", language), ("plans", plans), ("live_graph", live_graph), ("new_type", new_type), ("hostile", hostile), ("kafka", on_kafka), ("real", real_files))
 
 
 def main():

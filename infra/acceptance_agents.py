@@ -1,13 +1,17 @@
-"""Agents in the running brain: questions, answers, what of them decides, and what happens when nobody answers."""
+"""Agents in the running brain: questions, answers, what of them decides, and what happens when nobody answers; plans; the knowledge base."""
 
 import http.server
 import json
+import os
 import re
 import signal
+import subprocess
 import threading
 
-from acceptance import Brain, check, hotline, wait_for
+from acceptance import Brain, check, hotline, record, wait_for
 
+# A model of our own: the one that is named, else the one in the box.
+MODEL = os.environ.get("CITYBRAIN_LLM") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../agents/box/citybrain-box.gguf")
 STRANGE = ["楼上每晚跳绳到半夜，孩子没法睡", "隔壁阳台通宵放歌，老人心脏不好受不了", "半夜有人在楼道里拖桌子，咚咚响到天亮", "对面屋顶的机器嗡嗡叫，整栋楼都在抖"]
 
 
@@ -107,3 +111,89 @@ def agents(root):
         endpoint.stop()
     replayed = brain.call("replay", "--json")
     check("a replay asks nobody and comes to the same", replayed.returncode == 0 and json.loads(replayed.stdout)["equal"] is True, (replayed.stdout + replayed.stderr)[-400:])
+
+
+def engine_of(brain):
+    """The process of the engine that the brain has started."""
+    found = subprocess.run(["pgrep", "-P", str(brain.process.pid), "-f", "citybrain-engine"], capture_output=True, text=True)
+    return [int(line) for line in found.stdout.split()]
+
+
+def language(root):
+    """A real model in the engine: it answers, is killed, is damaged; nothing is lost and nobody waits."""
+    if not os.path.isfile(MODEL):
+        record("skipped", "language", f"there is no model: {MODEL}")
+        return
+    brain = Brain(root)
+    with open(brain.config, "a") as config:
+        config.write(f'\n[llm]\nask_permille = 1000\nmodel = "{MODEL}"\n')
+    brain.start()
+    try:
+        check("the engine is a process of its own", bool(wait_for(lambda: engine_of(brain), 60)))
+        texts = STRANGE * 5
+        for number, text in enumerate(texts):
+            post(brain, f"e{number}", f"{number}号楼，{text}")
+            if number in (7, 14):
+                for process in engine_of(brain):
+                    os.kill(process, signal.SIGKILL)
+        cases = wait_for(lambda: (found := rows(brain, "SELECT DISTINCT \"case\" FROM silver.case", "case")) and len(found) >= len(texts) and found, 60)
+        check("every report is a case, whatever becomes of the engine", bool(cases), str(len(rows(brain, "SELECT DISTINCT \"case\" FROM silver.case", "case"))))
+        asked = lambda: json.loads(brain.get("/v1/models"))["asking"]
+        check("every question has its answer", bool(wait_for(lambda: asked()["asked"] >= len(texts) and asked()["waiting"] == 0, 180)), str(asked()))
+        answered = [row for row in triages(brain) if "no answer" not in row["reason"]]
+        check("the engine is back by itself and answers", len(answered) >= len(texts) // 2, f"{len(answered)} of {len(texts)}")
+    finally:
+        brain.stop()
+    replayed = brain.call("replay", "--json")
+    check("a replay asks no model and comes to the same", replayed.returncode == 0 and json.loads(replayed.stdout)["equal"] is True, (replayed.stdout + replayed.stderr)[-400:])
+    other = brain.call("replay", "--model", MODEL, "--json")
+    told = json.loads(other.stdout) if other.returncode == 0 else {}
+    check("the same model asked again makes the same choices", told.get("questions") == len(texts) and told["choices"] > 0 and told["same"] == told["choices"], (other.stdout + other.stderr)[-600:])
+    damaged = os.path.join(root, "damaged.gguf")
+    with open(MODEL, "rb") as whole, open(damaged, "wb") as out:
+        out.write(whole.read()[:-1000])
+    with open(brain.config) as config:
+        text = config.read().replace(MODEL, damaged)
+    with open(brain.config, "w") as config:
+        config.write(text)
+    brain.start()
+    try:
+        post(brain, "e50", "43号楼，" + STRANGE[0])
+        decided = lambda: [row for row in triages(brain) if "no answer" in row["reason"] and row["tier"] == "person"]
+        before = len(decided())
+        check("with a damaged model the brain runs, and a person is to look", bool(wait_for(lambda: len(decided()) > before or len(decided()) > 0, 120)))
+    finally:
+        brain.stop()
+
+
+def plans(root):
+    """An incident's plan on three levels: proposed, approved by a person, sent once; what the knowledge base cites."""
+    brain = Brain(root)
+    brain.start()
+    try:
+        event = hotline(1, "下穿通道积水很深，有人被困车里 Underpass flooded, people trapped in a car", "d03")
+        brain.post(json.dumps(event, ensure_ascii=False).encode(), "application/cloudevents+json")
+        proposed = lambda: rows(brain, "SELECT subject, outcome, response FROM silver.decision WHERE kind = 'plan' ORDER BY id", "decision")
+        found = wait_for(proposed, 60) or []
+        response = found[0]["response"] if found else {}
+        response = json.loads(response) if isinstance(response, str) else response
+        levels = {task["level"] for task in response.get("tasks", [])}
+        check("a grave incident has a plan on three levels", levels == {"city", "district", "street"}, json.dumps(found, ensure_ascii=False)[:600])
+        check("with resources, laws and what may follow", bool(response.get("resources")) and bool(response.get("basis")) and "%" in json.dumps(response.get("outlook")), str(response)[:600])
+        sent = lambda: rows(brain, "SELECT unit, task, due FROM silver.dispatch WHERE kind = 'plan'", "dispatch")
+        check("nobody is sent before somebody approves", sent() == [])
+        incident = found[0]["subject"] if found else "incident-none"
+        approved = brain.call("incident", "approve-plan", incident, "--reason", "同意", "--actor", "王指挥")
+        check("a person approves it", approved.returncode == 0, approved.stdout + approved.stderr)
+        check("then everybody whom it names is sent", bool(wait_for(lambda: len(sent()) >= len(response.get("tasks", [0])), 60)), str(sent()))
+        shown = json.loads(brain.get(f"/v1/incidents/{incident}"))
+        check("the incident shows its plan as approved", [plan["approved"] for plan in shown["plans"].values()] == [True], json.dumps(shown, ensure_ascii=False)[:400])
+        again = brain.call("incident", "reject-plan", incident, "--reason", "误报", "--actor", "王指挥")
+        refused = wait_for(lambda: rows(brain, "SELECT reason FROM silver.decision WHERE kind = 'refused'", "decision"), 30)
+        check("what is approved cannot be turned down", again.returncode != 0 or bool(refused), again.stdout + again.stderr)
+    finally:
+        brain.stop()
+    checked = brain.call("know", "check")
+    check("the documents that ship are in order", checked.returncode == 0, (checked.stdout + checked.stderr)[-400:])
+    cited = brain.call("know", "search", "路灯坏了几天能修好", "--json")
+    check("a question finds the section that answers it", cited.returncode == 0 and "proc-street-light" in cited.stdout, (cited.stdout + cited.stderr)[-400:])

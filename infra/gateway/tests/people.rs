@@ -39,6 +39,8 @@ unmerge             -      -        x          x         -         -            
 recategorise        -      -        x          x         -         -             -       -
 approve             -      -        x          x         -         -             -       -
 reject              -      -        x          x         -         -             -       -
+approve_plan        -      -        x          x         -         -             -       -
+reject_plan         -      -        x          x         -         -             -       -
 judge               -      -        x          x         -         -             -       -
 silence             -      -        x          x         -         -             -       -
 unsilence           -      -        x          x         -         -             -       -
@@ -148,7 +150,7 @@ fn command(kind: &gateway::http::table::Kind, place: usize) -> Value {
     let mut command = json!({"command_id": format!("{}-{place}", kind.action.name()), "action": kind.action.name(), "reason": "test", "target": ""});
     command["target"] = match kind.target {
         Target::Case | Target::TwoCases => json!(CASES[place]),
-        Target::Alert | Target::Either => json!(ALERTS[place]),
+        Target::Alert | Target::Either | Target::Incident => json!(ALERTS[place]),
         Target::Silence => json!(format!("s-{end}")),
         Target::Exercise => json!(format!("e-{end}")),
         Target::Matchers | Target::City => json!(""),

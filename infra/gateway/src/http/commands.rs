@@ -108,6 +108,7 @@ async fn subjects(gateway: &Gateway, target: Target, command: &Value) -> Result<
         Target::Exercise => return around(gateway, "exercises", text("target")),
         Target::Case | Target::TwoCases => &[Kind::Case],
         Target::Alert => &[Kind::Alert],
+        Target::Incident => &[Kind::Incident],
         Target::Either => &[Kind::Case, Kind::Alert],
     };
     let ids = if target == Target::TwoCases { vec![text("target"), text("other")] } else { vec![text("target")] };

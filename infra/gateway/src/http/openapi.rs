@@ -133,6 +133,7 @@ fn command_schema(kind: &Kind, fields: &Value) -> Value {
         Target::Matchers | Target::City => "Not looked at / 不使用",
         Target::Silence => "The silence's id / 静默编号",
         Target::Exercise => "The exercise's id / 演练编号",
+        Target::Incident => "The incident's id / 事件编号",
     };
     let mut properties = json!({
         "command_id": { "type": "string", "description": "The command's own id; a repeat is ignored / 命令编号，重复的只执行一次" },

@@ -254,6 +254,8 @@ pub enum Target {
     Silence,
     /// An exercise.
     Exercise,
+    /// An incident.
+    Incident,
     /// The whole city.
     City,
 }
@@ -301,6 +303,8 @@ pub static COMMANDS: &[Kind] = &[
     kind(Action::Recategorise, Decide, Target::Case, &[Field::must("category")], "改类", "another category"),
     kind(Action::Approve, Decide, Target::Case, &[], "同意派遣", "a dispatch that was proposed is sent"),
     kind(Action::Reject, Decide, Target::Case, &[], "不同意派遣", "it is not sent"),
+    kind(Action::ApprovePlan, Decide, Target::Incident, &[], "同意联动预案", "everybody whom an incident's plans name is sent"),
+    kind(Action::RejectPlan, Decide, Target::Incident, &[], "不同意联动预案", "nobody is"),
     kind(Action::Judge, Decide, Target::Alert, &[Field::must("verdict")], "预警核实结论", "what an alert turned out to be"),
     kind(Action::Silence, Decide, Target::Matchers, &[Field::must("matchers"), Field::may("starts"), Field::must("ends")], "静默", "alerts that are not told of"),
     kind(Action::Unsilence, Decide, Target::Silence, &[], "解除静默", "the end of a silence"),
