@@ -269,6 +269,17 @@ impl Filter {
         Inbound { text: masked.into_owned(), to_people, found, pii, version: self.version }
     }
 
+    /// Terms for which people see a text before any model does, each once, in the order in which they are found.
+    pub fn stops(&self, text: &str) -> Vec<String> {
+        let mut terms: Vec<String> = Vec::new();
+        for hit in self.search(text, Direction::In).into_iter().filter(|hit| hit.action == Action::People) {
+            if !terms.contains(&hit.term) {
+                terms.push(hit.term);
+            }
+        }
+        terms
+    }
+
     /// The way out: everything that is wrong with it; nothing when it may go on.
     pub fn outward(&self, out: &Outbound<'_>) -> Vec<Refusal> {
         if out.text.chars().nth(OUT_CHARS_MAX).is_some() {

@@ -250,6 +250,11 @@ impl Task {
     }
 }
 
+/// Our own words in the prompts for models that are not ours: no answer has a piece of them.
+pub fn own_words() -> Vec<String> {
+    [EXTRACT, TITLE, CHOOSE, POWERLESS].map(str::to_owned).to_vec()
+}
+
 /// The letter of an option.
 pub fn letter(index: usize) -> char {
     char::from(b'A' + index as u8)

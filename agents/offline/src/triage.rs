@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 use chrono::{DateTime, NaiveDateTime};
 use graph::{Graph, Here, When};
+use guard::Filter;
 use learn::{Input, Model, Scratch};
 use llm::{AskError, Asker, Priority};
 use schemas::pii::PiiSpan;
@@ -172,21 +173,26 @@ impl Triage {
         Line { id, text: self.joined.clone(), time: time.to_owned(), time_us, reading, judged, error }
     }
 
-    /// Puts what nobody was sure of to a language model: a choice among the likeliest labels. What it is not sure of either stays
-    /// with a person. Gives one of the reasons why lines had no answer, if some had none.
+    /// Puts what nobody was sure of to a language model: a choice among the likeliest labels. What it is not sure of either, and what
+    /// the content filter stops, stays with a person. Gives one of the reasons why lines had no answer, if some had none.
     fn ask(&self, language: &Language, lines: &mut [Line]) -> Option<AskError> {
         let doubtful = |line: &Line| line.judged.tier == "person" && line.error.is_none() && !line.reading.injection;
-        let questions: Vec<(usize, Vec<String>, Vec<String>)> = lines.iter().enumerate().filter(|(_, line)| doubtful(line)).map(|(at, line)| {
+        let filter = Filter::builtin();
+        let questions: Vec<(usize, String, Vec<String>, Vec<String>)> = lines.iter().enumerate().filter(|(_, line)| doubtful(line)).filter_map(|(at, line)| {
+            let inbound = filter.inward(&line.text);
+            if inbound.to_people {
+                return None;
+            }
             let labels = self.labels(line);
             let told = labels.iter().map(|label| self.told(label, line)).collect();
-            (at, labels, told)
+            Some((at, inbound.text, labels, told))
         }).collect();
-        let asked = questions.iter().map(|(at, labels, told)| {
+        let asked = questions.iter().map(|(at, text, labels, told)| {
             let line = &lines[*at];
             async move {
                 let options: Vec<&str> = told.iter().map(String::as_str).collect();
                 let priority = Priority::ALL[usize::from(line.reading.urgency.clamp(1, 4)) - 1];
-                (*at, labels, Asker::new(language.backend(), priority, LLM_WITHIN).elect(&line.text, &options).await)
+                (*at, labels, Asker::new(language.backend(), priority, LLM_WITHIN).elect(text, &options).await)
             }
         });
         let answers = language.wait(futures::future::join_all(asked));

@@ -2,7 +2,8 @@
 //!
 //! The worker reads `city.request`, puts each question to a model (crate `llm`) and writes what came of it to `city.answer`, an
 //! input of the brain. It decides nothing: the brain reads an answer as a proposal among the options that it gave. What a citizen
-//! wrote reaches the model as data; a model reaches no tool.
+//! wrote reaches the model as data, without secrets, and not at all when the content filter stops it; what a model writes
+//! goes on field by field ([`guard::form`]); a model reaches no tool.
 //!
 //! It keeps nothing but the offset up to which all is answered, in `<home>/agents/answers.json`. After a crash a question may
 //! be answered twice; the brain waits for one answer and notes the other. Without a model, or with one that fails, the answer
@@ -10,22 +11,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bus::{Bus, Filter, Producer, Tap, TapReader};
+use bus::{Bus, Producer, Tap, TapReader};
 use chrono::Utc;
+use graph::Graph;
+use guard::Filter;
 use llm::{Answer, AskError, Asker, Backend, LocalConfig, LocalPool, Priority, RemoteConfig, RemotePool, Task};
 use schemas::agent::{AgentAnswer, AgentRequest, Choice, Elements, Question};
 use schemas::event::Event;
 use schemas::topics;
 use schemas::understood::RunnerUp;
 use serde::{Deserialize, Serialize};
+use text::Reader;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
+use crate::city_graph::CityGraph;
 use crate::config::Llm;
 use crate::home::write_atomically;
 use crate::parts::{Parts, asked_to_stop};
@@ -57,12 +62,23 @@ pub fn backend(config: &Llm) -> Result<Option<Arc<dyn Backend>>> {
     if config.model.is_empty() {
         return Ok(None);
     }
+    Ok(Some(Arc::new(local(config)?)))
+}
+
+/// The engine of a configuration that names a model's file.
+///
+/// # Errors
+/// When it is not the file that was registered, or there is no engine.
+pub fn local(config: &Llm) -> Result<LocalPool> {
+    if let Some(entry) = &config.entry {
+        entry.admit(Path::new(&config.model)).context("the model is not the one that llm.entry of the configuration registers")?;
+    }
     let program = std::env::current_exe().context("could not find out where this program lies")?;
     let local = LocalConfig { threads: config.threads, sequences: config.sequences, context: config.context, ..LocalConfig::beside(&program, Path::new(&config.model)) };
     if !local.engine.exists() {
         anyhow::bail!("{} is not there: build it (cargo build -p engine), or set llm.endpoints", local.engine.display());
     }
-    Ok(Some(Arc::new(LocalPool::start(local))))
+    Ok(LocalPool::start(local))
 }
 
 /// What a model has been asked, for `/metrics`.
@@ -101,9 +117,28 @@ struct Kept {
     next: i64,
 }
 
+/// What stands between a citizen's words and a model, and between a model's and the city.
+pub struct Guard {
+    filter: Filter,
+    /// Our own words in the prompts.
+    own: Vec<String>,
+    /// Knows the places of the graph, as it was when it was looked at last.
+    reader: RwLock<Option<Reader>>,
+}
+
+impl Guard {
+    /// The one of a graph, as far as there is one yet.
+    pub fn of(graph: Option<&Graph>) -> Guard {
+        Guard { filter: Filter::builtin(), own: llm::task::own_words(), reader: RwLock::new(graph.map(Reader::new)) }
+    }
+}
+
 /// Answers questions.
 pub struct Agents {
     backend: Arc<dyn Backend>,
+    guard: Arc<Guard>,
+    graph: CityGraph,
+    graph_version: String,
     producer: Producer,
     file: PathBuf,
     next: i64,
@@ -119,7 +154,7 @@ impl Agents {
     ///
     /// # Errors
     /// When its file is damaged, or the bus cannot be reached.
-    pub async fn open(bus: &Bus, folder: &Path, backend: Arc<dyn Backend>, parts: &Parts) -> Result<Agents> {
+    pub async fn open(bus: &Bus, folder: &Path, backend: Arc<dyn Backend>, graph: CityGraph, parts: &Parts) -> Result<Agents> {
         std::fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
         let file = folder.join(format!("{NAME}.json"));
         let next = match std::fs::read(&file) {
@@ -134,7 +169,10 @@ impl Agents {
         progress.set(BTreeMap::from([((topics::REQUEST.to_owned(), 0), next)]));
         parts.track(&progress);
         info!(next, "agents begin");
-        Ok(Agents { backend, producer, file, next, progress, waiting: BTreeMap::new(), asked: BTreeSet::new() })
+        let guard = Arc::new(Guard::of(None));
+        let mut agents = Agents { backend, guard, graph, graph_version: String::new(), producer, file, next, progress, waiting: BTreeMap::new(), asked: BTreeSet::new() };
+        agents.look();
+        Ok(agents)
     }
 
     /// The reader that [`Agents::run`] wants.
@@ -143,7 +181,7 @@ impl Agents {
     /// When the tap was stopped.
     pub fn reader(&self, tap: &Tap) -> Result<TapReader> {
         let start = BTreeMap::from([((topics::REQUEST.to_owned(), 0), self.next)]);
-        Ok(tap.reader(NAME, Filter::topics([topics::REQUEST]), start)?)
+        Ok(tap.reader(NAME, bus::Filter::topics([topics::REQUEST]), start)?)
     }
 
     /// How far it is.
@@ -169,6 +207,7 @@ impl Agents {
                     self.asked.remove(&offset);
                 }
                 _ = due.tick() => {
+                    self.look();
                     if self.answered() > kept {
                         kept = self.answered();
                         self.keep(kept)?;
@@ -187,12 +226,20 @@ impl Agents {
             }
             while flying.len() < ASKED_AT_ONCE && let Some(((_, offset), request)) = self.waiting.pop_first() {
                 self.asked.insert(offset);
-                let backend = self.backend.clone();
-                flying.spawn(async move { (offset, answer(backend.as_ref(), &request).await) });
+                let (backend, guard) = (self.backend.clone(), self.guard.clone());
+                flying.spawn(async move { (offset, answer(backend.as_ref(), &guard, &request).await) });
             }
             self.progress.advance(topics::REQUEST, 0, self.answered());
         }
         self.keep(self.answered())
+    }
+
+    /// Takes in the graph, when it has changed.
+    fn look(&mut self) {
+        if let Some(graph) = self.graph.unless(&self.graph_version) {
+            *self.guard.reader.write().unwrap_or_else(PoisonError::into_inner) = Some(Reader::new(&graph));
+            self.graph_version = graph.version();
+        }
     }
 
     /// The offset before which everything is answered.
@@ -241,20 +288,32 @@ fn empty(request: &AgentRequest) -> AgentAnswer {
 }
 
 /// Answers one request, as far as the model does.
-async fn answer(backend: &dyn Backend, request: &AgentRequest) -> AgentAnswer {
+pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest) -> AgentAnswer {
     let began = Instant::now();
+    let inbound = guard.filter.inward(&request.text);
+    if inbound.to_people {
+        let terms: Vec<&str> = inbound.found.iter().map(|found| found.term.as_str()).collect();
+        return AgentAnswer { failed: Some(format!("the content filter leaves it to people: {}", terms.join(", "))), ..empty(request) };
+    }
     let mut asker = Asker::new(backend, Priority::ALL[usize::from(request.urgency.clamp(1, 4)) - 1], WITHIN);
     let mut told = empty(request);
-    let is_zh = request.text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    let is_zh = inbound.text.chars().any(text::is_han);
     for question in &request.questions {
-        match choose(&mut asker, &request.text, question, is_zh).await {
+        match choose(&mut asker, &inbound.text, question, is_zh).await {
             Ok(choice) => told.choices.extend(choice),
             Err(error) => told.failed = Some(error.to_string()),
         }
     }
     if request.elements && told.failed.is_none() {
-        match elements(&mut asker, &request.text).await {
-            Ok(elements) => told.elements = Some(elements).filter(|elements| *elements != Elements::default()),
+        match elements(&mut asker, &inbound.text).await {
+            Ok(said) => {
+                let reader = guard.reader.read().unwrap_or_else(PoisonError::into_inner);
+                let (kept, refused) = guard::form::kept(&guard.filter, reader.as_ref(), &guard.own, said, &inbound.text);
+                for reason in refused {
+                    warn!(case = request.case, reason, "what the language model wrote does not go on");
+                }
+                told.elements = Some(kept).filter(|elements| *elements != Elements::default());
+            }
             Err(error) => told.failed = Some(error.to_string()),
         }
     }
@@ -357,6 +416,10 @@ mod tests {
         }
     }
 
+    fn guard() -> Guard {
+        Guard::of(Some(&Graph::builtin()))
+    }
+
     fn request(options: usize) -> AgentRequest {
         let offer = |at: usize| Offer { label: format!("c{at}"), zh: format!("类别{at}号"), en: format!("category no {at}") };
         AgentRequest {
@@ -377,7 +440,7 @@ mod tests {
         for options in [2, 24] {
             let wanted = options - 1;
             let fake = Fake { likes: Box::leak(format!("类别{wanted}号").into_boxed_str()), fails: None };
-            let answer = answer(&fake, &request(options)).await;
+            let answer = answer(&fake, &guard(), &request(options)).await;
             let choice = &answer.choices[0];
             assert_eq!((choice.label.as_str(), answer.failed), (format!("c{wanted}").as_str(), None), "{options}");
             assert!((600..=1000).contains(&choice.permille) && choice.runners_up.len() <= 2, "{choice:?}");
@@ -389,8 +452,15 @@ mod tests {
     #[tokio::test]
     async fn without_a_model_the_answer_says_so() {
         for error in [AskError::Absent("it is gone".to_owned()), AskError::Deadline(WITHIN), AskError::Busy { waiting: 3 }] {
-            let answer = answer(&Fake { likes: "", fails: Some(error.clone()) }, &request(3)).await;
+            let answer = answer(&Fake { likes: "", fails: Some(error.clone()) }, &guard(), &request(3)).await;
             assert_eq!((answer.failed, answer.choices.len(), answer.elements, answer.tokens), (Some(error.to_string()), 0, None, 0));
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_filter_stops_reaches_no_model() {
+        let fake = Fake { likes: "0", fails: Some(AskError::Absent("it was asked".to_owned())) };
+        let answer = answer(&fake, &guard(), &AgentRequest { text: "楼上跳绳，再不管我要砍死你们".to_owned(), ..request(3) }).await;
+        assert_eq!(answer.failed.as_deref(), Some("the content filter leaves it to people: threat-kill-zh"));
     }
 }

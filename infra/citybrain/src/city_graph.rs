@@ -61,6 +61,17 @@ impl CityGraph {
         }
     }
 
+    /// The graph itself, when its version is another one than `known`; never that of a brain which runs elsewhere.
+    pub fn unless(&self, known: &str) -> Option<Graph> {
+        let changed = |graph: &Graph| (graph.version() != known).then(|| graph.clone());
+        match self {
+            CityGraph::Live(sequencer) => changed(sequencer.core.lock().expect("the core is never poisoned").brain().graph()),
+            CityGraph::Told(graph) => changed(&graph.lock().expect("the graph is never poisoned")),
+            CityGraph::Asked(_) => None,
+            CityGraph::Files(home, read) => of_files(home, read).ok().and_then(changed),
+        }
+    }
+
     /// The packs that are installed.
     ///
     /// # Errors

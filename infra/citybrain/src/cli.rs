@@ -101,7 +101,7 @@ pub enum Command {
     /// Incidents / 事件
     Incident {
         #[command(subcommand)]
-        action: ItemAction,
+        action: crate::decide::IncidentAction,
     },
     /// The event and duty graph / 事件链与职责链图谱
     Graph {
@@ -147,6 +147,8 @@ pub enum Command {
     Forecast(offline::forecast::Forecast),
     /// Hot issues of a stream of messages / 热点问题
     Hotspots(offline::hotspots::Args),
+    /// The knowledge base: check its documents, search them / 知识库
+    Know(offline::knowledge::Args),
     /// Benchmarks, each with its baseline beside it / 基准测试
     Bench(BenchArgs),
     /// Evaluations on real data / 评测
@@ -542,6 +544,9 @@ pub struct ReplayArgs {
     /// Write the recomputed effects to tables `replay_<run>.*`
     #[arg(long)]
     pub keep: bool,
+    /// Ask this language model (a GGUF file) what was asked, and show which decisions would differ
+    #[arg(long, value_name = "FILE", conflicts_with = "keep")]
+    pub model: Option<PathBuf>,
 }
 
 #[derive(Args, Clone)]
@@ -839,7 +844,7 @@ async fn dispatch(context: Invocation, command: Command) -> Result<Ended> {
         Command::Silence { action } => crate::decide::silence(&context, action).await,
         Command::Exercise { action } => crate::decide::exercise(&context, action).await,
         Command::Mode { action } => crate::decide::mode(&context, action).await,
-        Command::Incident { action } => crate::items::run(&context, crate::items::INCIDENT, action).await,
+        Command::Incident { action } => crate::decide::incident(&context, action).await,
         Command::Graph { as_of, action } => crate::graph_command::run(&context, as_of, action).await,
         Command::Replay(args) => crate::replay::run(&context, args).await,
         Command::Why(args) => crate::why::run(&context, args).await,
@@ -853,6 +858,7 @@ async fn dispatch(context: Invocation, command: Command) -> Result<Ended> {
         Command::Detect(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
         Command::Forecast(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
         Command::Hotspots(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
+        Command::Know(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
         Command::Bench(args) => crate::bench::run(&context, args).await,
         Command::Eval(args) => crate::eval::run(&context, args).await,
         Command::Doctor => crate::doctor::run(&context).await,

@@ -44,6 +44,8 @@ pub struct Config {
     pub dedup_window_ids: u64,
     /// Journal records between two snapshots of the brain.
     pub snapshot_every_records: u64,
+    /// How many plans of a kind of danger people must have approved in a row before the next one of level Ⅲ needs nobody; 0 is never.
+    pub plans_earned: u32,
     /// Log filter, as in `info,broker=debug`.
     pub log: String,
     /// Logs as JSON lines.
@@ -70,11 +72,14 @@ pub struct Llm {
     pub ask_permille: u32,
     /// OpenAI-compatible endpoints to ask instead.
     pub endpoints: Vec<llm::remote::Endpoint>,
+    /// What the file of the model must be, when somebody has registered it: another one is not loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<llm::entry::Entry>,
 }
 
 impl Default for Llm {
     fn default() -> Llm {
-        Llm { model: String::new(), threads: 1, sequences: 8, context: 2_048, ask_permille: 300, endpoints: Vec::new() }
+        Llm { model: String::new(), threads: 1, sequences: 8, context: 2_048, ask_permille: 300, endpoints: Vec::new(), entry: None }
     }
 }
 
@@ -102,6 +107,7 @@ impl Default for Config {
             lake_upkeep_interval_s: 300,
             dedup_window_ids: 20_000_000,
             snapshot_every_records: 50_000,
+            plans_earned: 0,
             log: "warn".to_string(),
             log_json: false,
             webhooks: Vec::new(),
@@ -132,6 +138,12 @@ const KEYS: &[Key] = &[
     Key { name: "lake_upkeep_interval_s", since: "0.1", zh: "表维护（合并、检查点、清理）的间隔（秒）", en: "time between rounds of upkeep (compaction, checkpoints, vacuum), s" },
     Key { name: "dedup_window_ids", since: "0.1", zh: "去重索引记住的事件编号数", en: "event ids that the duplicate index remembers" },
     Key { name: "snapshot_every_records", since: "0.1", zh: "每多少条日志做一次快照", en: "journal records between two snapshots of the brain" },
+    Key {
+        name: "plans_earned",
+        since: "0.1",
+        zh: "同类联动预案连续获人工同意多少次后，Ⅲ级预案自动同意；0 为从不；见 docs/incidents.md",
+        en: "how many plans of a kind people must have approved in a row before the next of level Ⅲ needs nobody; 0 is never; see docs/incidents.md",
+    },
     Key { name: "log", since: "0.1", zh: "日志过滤", en: "log filter" },
     Key { name: "log_json", since: "0.1", zh: "日志写成 JSON 行", en: "logs as JSON lines" },
     Key {

@@ -40,6 +40,25 @@ pub struct Fits {
     pub minutes: Option<u32>,
 }
 
+/// `citybrain incident`.
+#[derive(Subcommand, Clone)]
+pub enum IncidentAction {
+    #[command(flatten)]
+    Item(ItemAction),
+    /// Everybody whom its plans name is sent / 同意联动预案
+    ApprovePlan {
+        id: String,
+        #[command(flatten)]
+        say: Say,
+    },
+    /// Nobody is / 不同意联动预案
+    RejectPlan {
+        id: String,
+        #[command(flatten)]
+        say: Say,
+    },
+}
+
 /// `citybrain alert`.
 #[derive(Subcommand, Clone)]
 pub enum AlertAction {
@@ -350,6 +369,15 @@ pub async fn case(context: &Invocation, action: CaseAction) -> Result<Ended> {
         CaseAction::Merge { id, other, say } => order(context, "merge", &id, say, json!({ "other": other })).await,
         CaseAction::Unmerge { id, say } => order(context, "unmerge", &id, say, json!({})).await,
         CaseAction::Recategorise { id, category, say } => order(context, "recategorise", &id, say, json!({ "category": category })).await,
+    }
+}
+
+/// An incident's command.
+pub async fn incident(context: &Invocation, action: IncidentAction) -> Result<Ended> {
+    match action {
+        IncidentAction::Item(action) => items::run(context, items::INCIDENT, action).await,
+        IncidentAction::ApprovePlan { id, say } => order(context, "approve_plan", &id, say, json!({})).await,
+        IncidentAction::RejectPlan { id, say } => order(context, "reject_plan", &id, say, json!({})).await,
     }
 }
 

@@ -1,7 +1,10 @@
 //! `citybrain replay`: the same decisions from the lake alone, compared digest by digest.
 //!
 //! A [`Replay`] holds a decision plane and no producer: it can compute effects and cannot perform them. With `--keep` the
-//! recomputed effects are written to tables of their own, `replay_<run>.*`.
+//! recomputed effects are written to tables of their own, `replay_<run>.*`; `--model` shows what another language model would
+//! have changed.
+
+mod another_model;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,6 +63,50 @@ pub struct Range {
     pub incident: Option<String>,
 }
 
+impl Range {
+    /// Whether a time lies in it. Streams of several years may lie side by side, so a later record can still be in the range.
+    fn holds(&self, time: DateTime<Utc>) -> bool {
+        !(self.from.is_some_and(|from| time < from) || self.to.is_some_and(|to| time > to))
+    }
+
+    /// Whether it is about an effect of a record of this time.
+    fn has(&self, time: DateTime<Utc>, event: &Event) -> bool {
+        self.holds(time) && self.incident.as_ref().is_none_or(|incident| event.correlation_id.as_ref() == Some(incident))
+    }
+}
+
+/// The journal in the lake, a page at a time.
+struct Pages<'a> {
+    lake: &'a Lake,
+    next: u64,
+}
+
+impl<'a> Pages<'a> {
+    async fn of(lake: &'a Lake) -> Result<Pages<'a>> {
+        if !lake::has_table(lake, "bronze", "city_journal").await? {
+            bail!("the lake has no journal yet (bronze.city_journal): import something or run the brain first");
+        }
+        Ok(Pages { lake, next: 0 })
+    }
+
+    /// The next records, each with its digest; nothing behind the last.
+    async fn next(&mut self) -> Result<Option<Vec<(String, String)>>> {
+        let query = format!(
+            "SELECT \"offset\", data, extensions FROM bronze.city_journal WHERE \"offset\" >= {} AND \"offset\" < {} ORDER BY \"offset\"",
+            self.next,
+            self.next + PAGE_RECORDS
+        );
+        let rows = lake::rows(self.lake, &query).await?;
+        self.next += rows.len() as u64;
+        let records = rows.iter().map(|row| {
+            let recorded = stored_chain(row.get("extensions").and_then(|value| value.as_str()))
+                .with_context(|| format!("record {} has no chain digest", lake::integer(row, "offset")))?;
+            Ok((lake::text(row, "data").to_owned(), recorded))
+        });
+        Ok(if rows.is_empty() { None } else { Some(records.collect::<Result<_>>()?) })
+    }
+}
+
 /// A decision plane that recomputes and cannot act.
 struct Replay {
     core: Core,
@@ -72,8 +119,7 @@ impl Replay {
         let sequenced = self.core.apply_stored(json)?;
         let report = &mut self.report;
         report.records += 1;
-        // Streams of several years may lie side by side, so a later record can still be in the range.
-        if range.from.is_some_and(|from| sequenced.time < from) || range.to.is_some_and(|to| sequenced.time > to) {
+        if !range.holds(sequenced.time) {
             return Ok(Vec::new());
         }
         report.records_in_range += 1;
@@ -86,8 +132,7 @@ impl Replay {
             report.from.get_or_insert(sequenced.time);
             report.to = Some(report.to.map_or(sequenced.time, |to| to.max(sequenced.time)));
         }
-        let wanted = |event: &Event| range.incident.as_ref().is_none_or(|incident| event.correlation_id.as_ref() == Some(incident));
-        let effects: Vec<_> = sequenced.effects.into_iter().filter(|(_, event)| wanted(event)).collect();
+        let effects: Vec<_> = sequenced.effects.into_iter().filter(|(_, event)| range.has(sequenced.time, event)).collect();
         for (topic, _) in &effects {
             *report.effects.entry(topic.clone()).or_default() += 1;
         }
@@ -100,31 +145,17 @@ impl Replay {
 /// # Errors
 /// When the lake has no journal, or a record cannot be read. A difference is no error: it is in the report.
 pub async fn replay(lake: &Lake, range: &Range, keep: Option<&str>) -> Result<Report> {
-    if !lake::has_table(lake, "bronze", "city_journal").await? {
-        bail!("the lake has no journal yet (bronze.city_journal): import something or run the brain first");
-    }
+    let mut pages = Pages::of(lake).await?;
     let started = Instant::now();
     let mut replay: Option<Replay> = None;
-    let mut next: u64 = 0;
     let mut kept = Vec::new();
-    loop {
-        let query = format!(
-            "SELECT \"offset\", data, extensions FROM bronze.city_journal WHERE \"offset\" >= {next} AND \"offset\" < {} ORDER BY \"offset\"",
-            next + PAGE_RECORDS
-        );
-        let page = lake::rows(lake, &query).await?;
-        if page.is_empty() {
-            break;
-        }
-        for row in &page {
-            let json = lake::text(row, "data");
-            let recorded = stored_chain(row.get("extensions").and_then(|value| value.as_str()))
-                .with_context(|| format!("record {} has no chain digest", lake::integer(row, "offset")))?;
+    while let Some(page) = pages.next().await? {
+        for (json, recorded) in &page {
             let replay = match &mut replay {
                 Some(replay) => replay,
                 None => replay.insert(begin(json)?),
             };
-            let effects = replay.take(range, json, &recorded)?;
+            let effects = replay.take(range, json, recorded)?;
             if keep.is_some() {
                 kept.extend(effects);
             }
@@ -132,7 +163,6 @@ pub async fn replay(lake: &Lake, range: &Range, keep: Option<&str>) -> Result<Re
         if let Some(run) = keep {
             keep_effects(lake, run, &std::mem::take(&mut kept)).await?;
         }
-        next += page.len() as u64;
     }
     let Some(Replay { mut report, .. }) = replay else { bail!("the journal in the lake is empty") };
     report.equal = report.first_difference.is_none() && report.recorded_digest == report.computed_digest;
@@ -189,6 +219,15 @@ pub async fn run(context: &Invocation, args: ReplayArgs) -> Result<Ended> {
     let range = Range { from: moment("from", args.from.as_deref())?, to: moment("to", args.to.as_deref())?, incident: args.incident.clone() };
     let home = context.home()?;
     let lake = lake::open(&home).await?;
+    if let Some(model) = &args.model {
+        let difference = another_model::compare(&lake, &range, &context.config.llm, model).await?;
+        if context.global.json {
+            println!("{}", serde_json::to_string_pretty(&difference)?);
+        } else {
+            another_model::print(&difference);
+        }
+        return Ok(Ended::Done);
+    }
     let run = args.keep.then(|| Utc::now().format("%Y%m%d%H%M%S").to_string());
     let report = replay(&lake, &range, run.as_deref()).await?;
     if context.global.json {

@@ -19,7 +19,7 @@ use bus::{Bus, Outgoing, Producer, ProducerConfig, TapReader};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
-pub use self::core::{Core, Sequenced, journal_event};
+pub use self::core::{Core, Sequenced, Settings, journal_event};
 pub use self::recovery::stored_chain;
 pub use self::snapshot::SnapshotStore;
 use crate::city_files::CityFiles;
@@ -130,7 +130,7 @@ impl Sequencer {
         snapshots: SnapshotStore,
         files: &CityFiles,
         snapshot_every: u64,
-        ask_permille: u32,
+        settings: Settings,
         progress: Progress,
         understanding: Understanding,
     ) -> Result<(Sequencer, SequencerHandle)> {
@@ -148,7 +148,7 @@ impl Sequencer {
         let reason = if core.next_seq() == 0 { "the city begins" } else { "the city's files have changed" };
         let wanted = files.graph(core.brain().graph())?;
         core.change_graph(&wanted, reason, now_us, &mut round);
-        core.set_ask_permille(ask_permille, now_us, &mut round);
+        core.configure(settings, now_us, &mut round);
         let core = Arc::new(Mutex::new(core));
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let handle = SequencerHandle { core: core.clone(), models: understanding.figures(), commands: sender };

@@ -38,7 +38,7 @@ use crate::parts::{Parts, State, asked_to_stop};
 use crate::ports::{BusLog, Seen};
 use crate::progress::{Positions, Progress};
 use crate::refused::RefusedLog;
-use crate::sequencer::{Sequencer, SnapshotStore};
+use crate::sequencer::{Sequencer, Settings, SnapshotStore};
 use crate::things;
 use crate::topics;
 use crate::types_dir::TypesDir;
@@ -260,8 +260,9 @@ impl Service {
             // Nobody answers what is imported or measured.
             let asks = if options.notify || runs(Part::Agents) { context.config.llm.asks() } else { 0 };
             let understanding = Understanding::of(home.root(), brain::Config::default().utc_offset_minutes).reading(asks > 0);
+            let settings = Settings { ask_permille: asks, plans_earned: context.config.plans_earned };
             let snapshots = SnapshotStore::new(&home.dir("brain"));
-            let (driver, handle) = Sequencer::open(&bus, snapshots, &files, context.config.snapshot_every_records, asks, progress.clone(), understanding).await?;
+            let (driver, handle) = Sequencer::open(&bus, snapshots, &files, context.config.snapshot_every_records, settings, progress.clone(), understanding).await?;
             progress.set(driver.positions());
             parts.track(&progress);
             let filter = Filter::topics(topics::INPUTS);
@@ -271,12 +272,21 @@ impl Service {
             sequencer = Some(handle);
             parts.set("brain", State::Ready);
         }
+        let graph = match sequencer.clone() {
+            Some(sequencer) => Some(CityGraph::Live(sequencer)),
+            None if runs(Part::Agents) || runs(Part::Jobs) => {
+                let (graph, changes) = city_graph::told(&bus, &tap).await?;
+                tasks.push(supervise.run("graph", city_graph::follow(graph.clone(), changes, stopped.clone())));
+                Some(CityGraph::Told(graph))
+            }
+            None => None,
+        };
         let mut following = Vec::new();
         let mut language = None;
-        if runs(Part::Agents) {
+        if let Some(graph) = graph.clone().filter(|_| runs(Part::Agents)) {
             let folder = home.dir("agents");
             if let Some(backend) = agents::backend(&context.config.llm)? {
-                let agents = Agents::open(&bus, &folder, backend.clone(), &parts).await?;
+                let agents = Agents::open(&bus, &folder, backend.clone(), graph, &parts).await?;
                 let (reader, progress) = (agents.reader(&tap)?, agents.progress());
                 tasks.push(supervise.run("agents", agents.run(reader, stopped.clone())));
                 following.push(Reading { progress, filter: Filter::topics([schemas::topics::REQUEST]), job: None });
@@ -289,17 +299,9 @@ impl Service {
             parts.set("agents", State::Ready);
         }
         let mut jobs = Jobs::default();
-        if runs(Part::Jobs) {
+        if let Some(graph) = graph.filter(|_| runs(Part::Jobs)) {
             let refused = RefusedLog::new(bus.producer()?);
             let (home, bus, tap) = (home.clone(), bus.clone(), tap.clone());
-            let graph = match sequencer.clone() {
-                Some(sequencer) => CityGraph::Live(sequencer),
-                None => {
-                    let (graph, changes) = city_graph::told(&bus, &tap).await?;
-                    tasks.push(supervise.run("graph", city_graph::follow(graph.clone(), changes, stopped.clone())));
-                    CityGraph::Told(graph)
-                }
-            };
             let shop = Shop { context: context.clone(), home, bus, tap, lake: lake.clone(), refused, parts: parts.clone(), graph };
             let mut manager = Manager::new(shop);
             jobs = manager.jobs();

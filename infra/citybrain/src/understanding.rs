@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{NaiveDateTime, TimeDelta};
 use graph::Graph;
+use guard::Filter;
 use learn::{Input, Model, Prediction, Scratch};
 use offline::store::{Columns, Store};
 use schemas::journal::{Body, WorkOrder};
@@ -55,6 +56,7 @@ pub struct Understanding {
     store: Store,
     utc_offset: TimeDelta,
     reader: Option<Reader>,
+    filter: Filter,
     /// Whether messages are read where no small model is asked, too.
     reads: bool,
     graph_version: String,
@@ -81,6 +83,7 @@ impl Understanding {
             store: Store::open(home),
             utc_offset: TimeDelta::minutes(utc_offset_minutes.into()),
             reader: None,
+            filter: Filter::builtin(),
             reads: false,
             graph_version: String::new(),
             asked: Vec::new(),
@@ -160,6 +163,7 @@ impl Understanding {
             Some(reader) => read(reader, message, self.utc_offset),
             None => Understood::default(),
         };
+        understood.stopped = self.filter.stops(message.text);
         understood.chars = u32::try_from(message.text.chars().count()).unwrap_or(u32::MAX);
         for asked in &self.asked {
             let texts = texts(&asked.columns, message.text);
@@ -295,6 +299,7 @@ fn read(reader: &Reader, message: &Message<'_>, utc_offset: TimeDelta) -> Unders
             lon: place.lon.and_then(MicroDeg::from_degrees),
         }),
         injection: reading.injection,
+        stopped: Vec::new(),
     }
 }
 

@@ -67,6 +67,15 @@ struct Saved {
     graph: Vec<Entry>,
 }
 
+/// What the configuration sets of the brain.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Of how many of a thousand reports agents may be asked.
+    pub ask_permille: u32,
+    /// How many plans of a kind people must have approved in a row before the next of level Ⅲ needs nobody.
+    pub plans_earned: u32,
+}
+
 /// The decision plane in memory: brain, chain, numbers, positions.
 pub struct Core {
     brain: Brain,
@@ -140,10 +149,11 @@ impl Core {
         }
     }
 
-    /// Numbers and applies how much agents may be asked; nothing when that is so already.
-    pub fn set_ask_permille(&mut self, wanted: u32, now_us: i64, round: &mut Vec<Sequenced>) {
-        if self.brain.ask_permille() != wanted {
-            let body = Body::ConfigChanged { key: brain::ASK_PERMILLE.to_string(), value: wanted.to_string() };
+    /// Numbers and applies the settings of the configuration that are not so already.
+    pub fn configure(&mut self, wanted: Settings, now_us: i64, round: &mut Vec<Sequenced>) {
+        let settings = [(brain::ASK_PERMILLE, self.brain.ask_permille(), wanted.ask_permille), (brain::PLANS_EARNED, self.brain.plans_earned(), wanted.plans_earned)];
+        for (key, _, value) in settings.into_iter().filter(|(_, known, wanted)| known != wanted) {
+            let body = Body::ConfigChanged { key: key.to_string(), value: value.to_string() };
             self.number(None, None, body, None, now_us, round);
         }
     }

@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use brain::{ASK_PERMILLE, Brain, Case, Config, Decision, Effect};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use graph::Graph;
-use guard::claims;
 use guard::filter::{Filter, Inbound, Outbound};
 use llm::answer::{Invented, check};
 use llm::metrics::Metrics;
@@ -37,8 +36,6 @@ pub enum Wish {
         /// What it writes for a title.
         title: String,
     },
-    /// It picks the last letter, whatever stands there.
-    Last,
     /// It is not sure of anything.
     Unsure,
 }
@@ -94,16 +91,6 @@ pub fn whole(prompt: &Prompt) -> String {
     }
 }
 
-/// Our own words in the prompts.
-pub fn own_words() -> Vec<String> {
-    let tasks = [Task::extract("x"), Task::title("x"), Task::choose("x", &["a", "b"])];
-    let system = |task: &Task| match task.prompt(Dialect::Chat) {
-        Prompt::Chat { system, .. } => system,
-        Prompt::Native { .. } => String::new(),
-    };
-    tasks.iter().flatten().map(system).collect()
-}
-
 /// Control tokens of a prompt.
 pub fn controls(prompt: &Prompt) -> Vec<String> {
     match prompt {
@@ -137,7 +124,7 @@ impl Desk {
         let setting = Body::ConfigChanged { key: ASK_PERMILLE.to_owned(), value: "1000".to_owned() };
         fresh.apply(&JournalRecord { seq: 0, log_time: DateTime::UNIX_EPOCH, source: None, event: None, body: setting, understood: None }, &mut Vec::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start the runtime")?;
-        Ok(Self { reader: Reader::new(&graph), graph, filter: Filter::builtin(), own: own_words(), fresh, runtime })
+        Ok(Self { reader: Reader::new(&graph), graph, filter: Filter::builtin(), own: llm::task::own_words(), fresh, runtime })
     }
 
     /// Our own words in the prompts.
@@ -159,7 +146,8 @@ impl Desk {
         let inbound = self.filter.inward(text);
         let reading = self.reader.read(&inbound.text, Some(at));
         let mut understood = understood(&reading, &inbound.text);
-        understood.injection = detect && (reading.injection || inbound.to_people);
+        understood.injection = detect && reading.injection;
+        understood.stopped = if detect { self.filter.stops(text) } else { Vec::new() };
         let mut brain = self.fresh.clone();
         let mut effects = Vec::new();
         let message = HotlineMessage { message_id: "m".to_owned(), text: inbound.text.clone(), district: node.map(str::to_owned), ..HotlineMessage::default() };
@@ -204,27 +192,22 @@ impl Desk {
             }
         }
         let mut elements = Elements::default();
-        let mut keep = |words: Option<String>| words.filter(|words| self.passes(words, &request.text, &mut refused));
         if let Ok(task) = Task::extract(&request.text)
             && let Ok(Answer::Extract(found)) = asker.ask(task).await
         {
-            elements.place = keep(found.place.span.map(|span| span.text));
-            elements.thing = keep(found.thing.span.map(|span| span.text));
+            elements.place = found.place.span.map(|span| span.text);
+            elements.thing = found.thing.span.map(|span| span.text);
         }
         if let Ok(task) = Task::title(&request.text) {
             match asker.ask(task).await {
-                Ok(Answer::Title(title)) => {
-                    let claims = claims::title(&self.reader, &title, &request.text);
-                    if claims.is_empty() && self.passes(&title, &request.text, &mut refused) {
-                        elements.title = Some(title);
-                    }
-                    refused.extend(claims.iter().map(ToString::to_string));
-                }
+                Ok(Answer::Title(title)) => elements.title = Some(title),
                 Ok(_) => {}
                 Err(error) => refused.push(error.to_string()),
             }
         }
+        let (elements, held) = guard::form::kept(&self.filter, Some(&self.reader), &self.own, elements, &request.text);
         told.elements = Some(elements);
+        refused.extend(held);
         (told, refused)
     }
 
@@ -284,6 +267,7 @@ fn understood(reading: &Reading, text: &str) -> Understood {
             lon: place.lon.and_then(MicroDeg::from_degrees),
         }),
         injection: reading.injection,
+        stopped: Vec::new(),
     }
 }
 
@@ -323,7 +307,6 @@ impl Backend for Fake<'_> {
         let task = &request.task;
         let said = match (task, &self.wish) {
             (_, Wish::Absent) => return Err(AskError::Absent("there is no model".to_owned())),
-            (Task::Choose { options, .. }, Wish::Last) => letter(options.len() - 1, options.len(), true),
             (Task::Choose { options, .. }, Wish::Unsure) => letter(0, options.len(), false),
             (Task::Choose { options, .. }, Wish::Harm { unit, .. }) => {
                 let known = self.options.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -337,7 +320,7 @@ impl Backend for Fake<'_> {
             (Task::Extract(message), wish) => {
                 let place = match wish {
                     Wish::Harm { .. } => tail(message),
-                    Wish::Last | Wish::Unsure | Wish::Absent => String::new(),
+                    Wish::Unsure | Wish::Absent => String::new(),
                 };
                 let place = if place.is_empty() { serde_json::Value::Null } else { place.into() };
                 raw(&serde_json::json!({ "address": null, "place": place, "time": null, "people": null, "thing": place, "wish": null }).to_string())
