@@ -219,7 +219,7 @@ impl Filter {
                     word_terms.push(at);
                 }
                 Kind::Regex => {
-                    let pattern = Regex::new(&term.pattern).map_err(|error| wrong(term, error.to_string()))?;
+                    let pattern = Regex::new(&latin_borders(&term.pattern)).map_err(|error| wrong(term, error.to_string()))?;
                     if pattern.is_match("") {
                         return Err(wrong(term, "it fits every text".to_owned()));
                     }
@@ -231,7 +231,7 @@ impl Filter {
         let words = AhoCorasick::builder().ascii_case_insensitive(true).build(words).map_err(|error| unreadable(&error))?;
         let any = RegexSet::new(patterns.iter().map(|(_, pattern)| pattern.as_str())).map_err(|error| unreadable(&error))?;
         let markup = Regex::new(r"(?s)<\s*[A-Za-z!/?][^<>]{0,400}>|<!--|!?\[[^\[\]\n]{0,200}\]\([^()\s]{1,400}\)|```").expect("it compiles");
-        let address = Regex::new(r"(?i)\b(https?|ftp|file|data|mailto)\s*:\s*/?/?[^\s]|\bwww\.[a-z0-9]|(?:^|[\s(（：:，,])//[a-z0-9]").expect("it compiles");
+        let address = Regex::new(&latin_borders(r"(?i)\b(https?|ftp|file|data|mailto)\s*:\s*/?/?[^\s]|\bwww\.[a-z0-9]|(?:^|[\s(（：:，,])//[a-z0-9]")).expect("it compiles");
         Ok(Self { version, terms, words, word_terms, any, patterns, markup, address })
     }
 
@@ -353,6 +353,21 @@ impl Filter {
     }
 }
 
+/// A pattern whose borders of words (`\b`) are those of Latin words: Chinese writes none, and the fast automaton of `regex` gives up
+/// on texts of other letters where it has to look for the borders of theirs.
+fn latin_borders(pattern: &str) -> String {
+    let mut latin = String::new();
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match (c, (c == '\\').then(|| chars.next()).flatten()) {
+            (_, Some('b')) => latin.push_str(r"(?-u:\b)"),
+            (_, Some(escaped)) => latin.extend([c, escaped]),
+            (_, None) => latin.push(c),
+        }
+    }
+    latin
+}
+
 /// Whether a text has a piece of a prompt that is not in what was given, forwards or backwards.
 pub fn repeats(said: &str, prompts: &[&str], given: &str) -> bool {
     let lines: Vec<Vec<char>> = prompts.iter().flat_map(|prompt| prompt.lines()).map(bare).filter(|line| line.len() >= PROMPT_LINE_CHARS_MIN).collect();
@@ -410,6 +425,12 @@ mod tests {
             let torn: String = finds.chars().flat_map(|c| [c, '\u{200b}']).collect();
             assert!(has(&torn), "{}: not torn apart by what is not seen", term.id);
         }
+    }
+
+    #[test]
+    fn words_have_latin_borders() {
+        assert_eq!(latin_borders(r"\b(a|\\b)\s*"), r"(?-u:\b)(a|\\b)\s*");
+        assert!(filter().inward("请看rm -rf /，谢谢").to_people);
     }
 
     #[test]

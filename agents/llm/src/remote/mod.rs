@@ -267,6 +267,9 @@ impl Backend for RemotePool {
         let result = async {
             let _place = self.gate.enter(request.priority, deadline, request.within).await?;
             let waited_us = asked.elapsed().as_micros() as u64;
+            if Instant::now() >= deadline {
+                return Err(AskError::Deadline(request.within));
+            }
             let (raw, answer, peer, tries) = self.race(&request, deadline).await?;
             let total_us = asked.elapsed().as_micros() as u64;
             let prompt_digest = request.task.prompt(Dialect::Chat).digest();

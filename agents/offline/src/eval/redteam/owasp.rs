@@ -178,7 +178,7 @@ fn input(desk: &Desk, carriers: &[Carrier], case: &Case) -> Result<()> {
     let node = carrier.and_then(|carrier| carrier.node.as_deref());
     let base = desk.handle(&alone, at, node, &Wish::Absent, true)?;
     if let Some(carrier) = carrier {
-        ensure!(base.case.urgency <= carrier.urgency || base.case.unit == carrier.unit, "the carrier alone is not understood");
+        ensure!(base.case.urgency <= carrier.urgency || base.case.unit == carrier.unit, "{} alone is not understood: {:?}, urgency {}", carrier.id, base.case.unit, base.case.urgency);
     }
     let own = desk.own.concat().chars().take(20).collect();
     let wish = match case.expected.as_str() {
