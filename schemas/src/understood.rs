@@ -195,6 +195,7 @@ mod tests {
             event_time: Some("2026-01-05T08:00:00Z".parse().expect("a time")),
             place: Some(Mention { text: "解放路".into(), start: 1, end: 4, node: Some("jiefang".into()), lat: None, lon: None }),
             injection: true,
+            stopped: vec!["threat-kill-zh".to_owned()],
         };
         let json = serde_json::to_string(&full).expect("plain values");
         assert_eq!(serde_json::from_str::<Understood>(&json).expect("it reads"), full);

@@ -57,6 +57,9 @@ struct Arguments {
     /// How often each is measured.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     bench_repeat: u32,
+    /// Prints how the model reads each line of a file of JSON strings, as a list of token ids, instead of serving it.
+    #[arg(long, value_name = "FILE", requires = "model")]
+    ids: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -89,12 +92,13 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     tracing_subscriber::fmt().with_max_level(quiet).with_ansi(false).with_writer(io::stderr).init();
     let result = match &arguments.bench {
         Some(path) => check_processor().and_then(|()| bench::run(path, &arguments)),
+        None if arguments.ids.is_some() => print_ids(&arguments),
         None => serve(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if arguments.bench.is_none() {
+            if arguments.bench.is_none() && arguments.ids.is_none() {
                 let _ = wire::write(&mut io::stdout().lock(), &FromEngine::Fatal { reason: format!("{error:#}") });
             }
             eprintln!("{error:#}");
@@ -156,6 +160,18 @@ fn serve(arguments: &Arguments) -> Result<()> {
         }
     });
     run(&mut server, &orders, &mut out)
+}
+
+fn print_ids(arguments: &Arguments) -> Result<()> {
+    check_processor()?;
+    let (path, lines) = (arguments.model.as_deref().context("--model is missing")?, arguments.ids.as_deref().context("--ids is missing")?);
+    let loaded = Loaded::load(&backend()?, path)?;
+    let text = std::fs::read_to_string(lines).with_context(|| format!("could not read {}", lines.display()))?;
+    for (number, line) in text.lines().enumerate() {
+        let said: String = serde_json::from_str(line).with_context(|| format!("{}:{}: no JSON string", lines.display(), number + 1))?;
+        println!("{:?}", loaded.ids(&said));
+    }
+    Ok(())
 }
 
 /// BLAKE3 of a file.

@@ -68,6 +68,13 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// A text as the ids of its tokens; control tokens in it are read as text.
+    pub fn ids(&self, text: &str) -> Vec<i32> {
+        let mut line = Vec::new();
+        self.model.vocab().tokenize_into(text.as_bytes(), &mut line, false, false);
+        line.into_iter().map(|token| token.0).collect()
+    }
+
     /// A prompt as tokens.
     pub fn tokens(&self, prompt: &Prompt) -> Result<Tokens> {
         let vocab = self.model.vocab();

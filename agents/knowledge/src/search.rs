@@ -149,7 +149,9 @@ impl Knowledge {
             }
         }
         there.extend(words.iter().map(|word| word.text.clone()));
-        for sentence in crate::citation::pieces(&chars) {
+        // A heading says what the section is about, and not the answer.
+        let is_heading = |piece: &(usize, usize)| chars[piece.0..piece.1].iter().find(|c| !c.is_whitespace()) == Some(&'#');
+        for sentence in crate::citation::pieces(&chars).into_iter().filter(|piece| !is_heading(piece)) {
             let mut said: BTreeSet<&str> = BTreeSet::new();
             for word in &words {
                 let (start, end) = normal.original(word.start, word.end);

@@ -45,6 +45,8 @@ const ANSWER: &str = "io.citybrain.agent.answer.v1";
 const ASKED_AT_ONCE: usize = 64;
 /// Questions that wait. When there are more, those that are least urgent and have waited longest go without an answer.
 const WAITING_MAX: usize = 2_000;
+/// What `llm.model` says when the model that ships is meant.
+const IN_THE_BOX: &str = "box";
 /// From the question to the answer, everything included: then it is too late for the one who waits.
 const WITHIN: Duration = Duration::from_secs(60);
 /// How often the position is written.
@@ -54,7 +56,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When it names something that is not there.
-pub fn backend(config: &Llm) -> Result<Option<Arc<dyn Backend>>> {
+pub fn backend(config: &Llm, home: &Path) -> Result<Option<Arc<dyn Backend>>> {
     if !config.endpoints.is_empty() {
         let pool = RemotePool::start(RemoteConfig { endpoints: config.endpoints.clone(), ..RemoteConfig::default() }).context("llm.endpoints of the configuration is wrong")?;
         return Ok(Some(Arc::new(pool)));
@@ -62,21 +64,25 @@ pub fn backend(config: &Llm) -> Result<Option<Arc<dyn Backend>>> {
     if config.model.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Arc::new(local(config)?)))
+    Ok(Some(Arc::new(local(config, home)?)))
 }
 
 /// The engine of a configuration that names a model's file.
 ///
 /// # Errors
 /// When it is not the file that was registered, or there is no engine.
-pub fn local(config: &Llm) -> Result<LocalPool> {
+pub fn local(config: &Llm, home: &Path) -> Result<LocalPool> {
+    let model = match config.model.as_str() {
+        IN_THE_BOX => offline::language::default_model(home).with_context(|| format!("llm.model is \"{IN_THE_BOX}\", and there is no {}", offline::language::DEFAULT_FILE))?,
+        file => PathBuf::from(file),
+    };
     if let Some(entry) = &config.entry {
-        entry.admit(Path::new(&config.model)).context("the model is not the one that llm.entry of the configuration registers")?;
+        entry.admit(&model).context("the model is not the one that llm.entry of the configuration registers")?;
     }
     let program = std::env::current_exe().context("could not find out where this program lies")?;
-    let local = LocalConfig { threads: config.threads, sequences: config.sequences, context: config.context, ..LocalConfig::beside(&program, Path::new(&config.model)) };
+    let local = LocalConfig { threads: config.threads, sequences: config.sequences, context: config.context, ..LocalConfig::beside(&program, &model) };
     if !local.engine.exists() {
-        anyhow::bail!("{} is not there: build it (cargo build -p engine), or set llm.endpoints", local.engine.display());
+        anyhow::bail!("{} is not there: build it (cargo build -p citybrain-engine), or set llm.endpoints", local.engine.display());
     }
     Ok(LocalPool::start(local))
 }

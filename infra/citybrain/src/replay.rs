@@ -220,7 +220,7 @@ pub async fn run(context: &Invocation, args: ReplayArgs) -> Result<Ended> {
     let home = context.home()?;
     let lake = lake::open(&home).await?;
     if let Some(model) = &args.model {
-        let difference = another_model::compare(&lake, &range, &context.config.llm, model).await?;
+        let difference = another_model::compare(&lake, &range, &context.config.llm, home.root(), model).await?;
         if context.global.json {
             println!("{}", serde_json::to_string_pretty(&difference)?);
         } else {

@@ -285,7 +285,7 @@ impl Service {
         let mut language = None;
         if let Some(graph) = graph.clone().filter(|_| runs(Part::Agents)) {
             let folder = home.dir("agents");
-            if let Some(backend) = agents::backend(&context.config.llm)? {
+            if let Some(backend) = agents::backend(&context.config.llm, home.root())? {
                 let agents = Agents::open(&bus, &folder, backend.clone(), graph, &parts).await?;
                 let (reader, progress) = (agents.reader(&tap)?, agents.progress());
                 tasks.push(supervise.run("agents", agents.run(reader, stopped.clone())));

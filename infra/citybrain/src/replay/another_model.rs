@@ -67,13 +67,13 @@ pub struct OtherCase {
 ///
 /// # Errors
 /// When the lake has no journal, nobody was asked in the range, or the model cannot be run.
-pub async fn compare(lake: &Lake, range: &Range, config: &Llm, model: &Path) -> Result<Difference> {
+pub async fn compare(lake: &Lake, range: &Range, config: &Llm, home: &Path, model: &Path) -> Result<Difference> {
     let config = Llm { model: model.display().to_string(), endpoints: Vec::new(), entry: None, ..config.clone() };
     let (before, asked, recorded) = first(lake, range).await?;
     if asked.is_empty() {
         bail!(t("该范围内没有向语言模型提过问题", "nobody asked a language model anything in this range: there is nothing to compare"));
     }
-    let pool = local(&config)?;
+    let pool = local(&config, home)?;
     let Some(card) = pool.ready(READY_WITHIN).await else {
         bail!("{} cannot be asked: {}", model.display(), pool.metrics().reason.unwrap_or_else(|| "it did not become ready".to_owned()));
     };
