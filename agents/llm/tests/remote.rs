@@ -201,8 +201,9 @@ async fn when_all_fail_it_is_told_why() {
     let pool = RemotePool::start(short(config(&[&server]))).unwrap();
     assert!(matches!(pool.ask(title()).await, Err(AskError::Answer(llm::AnswerError::Number(number))) if number == "99"));
     let server = Server::start(Mood::Breaks).await;
-    let pool = RemotePool::start(short(config(&[&server]))).unwrap();
-    assert!(matches!(pool.ask(title()).await, Err(AskError::Absent(reason)) if reason.contains("500")));
+    let pool = RemotePool::start(RemoteConfig { patience_ms: 3_000, ..config(&[&server]) }).unwrap();
+    let told = pool.ask(title()).await;
+    assert!(matches!(&told, Err(AskError::Absent(reason)) if reason.contains("500")), "{told:?}");
     let server = Server::start(Mood::Hangs).await;
     let pool = RemotePool::start(RemoteConfig { health_ms: 60_000, ..config(&[&server]) }).unwrap();
     let within = Duration::from_millis(200);

@@ -128,6 +128,10 @@ impl State {
     fn draft(&self, turn: &Turn<'_>, incident: &Incident, scenario: &Scenario, when: When) -> Option<Response> {
         let plan = turn.graph.plan(&scenario.plan)?;
         let places = places(incident, &scenario.id);
+        let tasks = tasks(turn, plan, scenario, incident.level, &places, when);
+        if tasks.is_empty() {
+            return None;
+        }
         let (resources, lacking) = resources(turn.graph, plan, &places, when);
         Some(Response {
             incident: incident.id.clone(),
@@ -136,7 +140,7 @@ impl State {
             name: plan.name.clone(),
             level: incident.level,
             lead: scenario.unit.clone(),
-            tasks: tasks(turn, plan, scenario, incident.level, &places, when),
+            tasks,
             resources,
             lacking,
             basis: plan.basis.clone(),
