@@ -214,7 +214,7 @@ class Source:
         lang = "zh" if r.random() < 0.7 else "en"
         if stage == "copy" and r.random() < 0.75:
             return extract(c.bare(lang))
-        task = task or r.choices(("extract", "title", "choose"), (50, 12, 38) if stage == "all" else (75, 12, 13))[0]
+        task = task or r.choices(("extract", "title", "choose"), (64, 20, 16) if stage == "all" else (75, 12, 13))[0]
         if task == "choose":
             return self.chooser.example(lang)
         if r.random() < 0.02:

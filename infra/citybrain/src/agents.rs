@@ -20,6 +20,7 @@ use chrono::Utc;
 use graph::Graph;
 use guard::Filter;
 use llm::{Answer, AskError, Asker, Backend, LocalConfig, LocalPool, Priority, RemoteConfig, RemotePool, Task};
+use llm::task::Dialect;
 use schemas::agent::{AgentAnswer, AgentRequest, Choice, Elements, Question};
 use schemas::event::Event;
 use schemas::topics;
@@ -311,14 +312,20 @@ pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest
         }
     }
     if request.elements && told.failed.is_none() {
-        match elements(&mut asker, &inbound.text).await {
+        // A model of ours writes no title that is better than the reader's, and finds no place that the reader misses.
+        let fills = backend.card().is_none_or(|card| card.dialect != Dialect::Native);
+        match elements(&mut asker, &inbound.text, fills).await {
             Ok(said) => {
                 let reader = guard.reader.read().unwrap_or_else(PoisonError::into_inner);
                 let (kept, refused) = guard::form::kept(&guard.filter, reader.as_ref(), &guard.own, said, &inbound.text);
                 for reason in refused {
                     warn!(case = request.case, reason, "what the language model wrote does not go on");
                 }
-                told.elements = Some(kept).filter(|elements| *elements != Elements::default());
+                let both = match reader.as_ref() {
+                    Some(reader) => guard::form::together(guard::form::found(&reader.read(&inbound.text, None), &inbound.text), kept, fills),
+                    None => kept,
+                };
+                told.elements = Some(both).filter(|elements| *elements != Elements::default());
             }
             Err(error) => told.failed = Some(error.to_string()),
         }
@@ -348,7 +355,7 @@ async fn choose(asker: &mut Asker<'_>, text: &str, question: &Question, is_zh: b
 }
 
 /// The elements of the form. An answer that did not pass its check is none; without a model there is an error.
-async fn elements(asker: &mut Asker<'_>, text: &str) -> Result<Elements, AskError> {
+async fn elements(asker: &mut Asker<'_>, text: &str, titles: bool) -> Result<Elements, AskError> {
     let mut elements = Elements::default();
     let refused = |error: llm::TaskError| AskError::Refused(error.to_string());
     match asker.ask(Task::extract(text).map_err(refused)?).await {
@@ -364,6 +371,9 @@ async fn elements(asker: &mut Asker<'_>, text: &str) -> Result<Elements, AskErro
         Ok(_) | Err(AskError::Answer(_)) => {}
         Err(error) => return Err(error),
     }
+    if !titles {
+        return Ok(elements);
+    }
     match asker.ask(Task::title(text).map_err(refused)?).await {
         Ok(Answer::Title(title)) => elements.title = Some(title),
         Ok(_) | Err(AskError::Answer(_)) => {}
@@ -378,7 +388,6 @@ mod tests {
     use chrono::DateTime;
     use llm::answer::{Choice as Chosen, Extracted, Span, Value};
     use llm::metrics::Metrics;
-    use llm::task::Dialect;
     use llm::wire::{End, Raw};
     use llm::{Card, Reply, Request};
     use schemas::agent::Offer;

@@ -60,7 +60,7 @@ pub struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Llm {
-    /// A GGUF file.
+    /// A GGUF file, or `box`: the one that ships.
     pub model: String,
     /// Threads of the engine.
     pub threads: u32,
@@ -155,8 +155,8 @@ const KEYS: &[Key] = &[
     Key {
         name: "llm",
         since: "0.1",
-        zh: "语言模型：model（GGUF 文件）或 endpoints（OpenAI 兼容端点）；均为空则不用模型；ask_permille 为每千件诉求最多询问的件数；见 docs/agents.md",
-        en: "language model: model (a GGUF file) or endpoints (OpenAI-compatible); without both there is none; ask_permille: of how many of a thousand reports it may be asked; see docs/agents.md",
+        zh: "语言模型：model（GGUF 文件；box 为内置模型）或 endpoints（OpenAI 兼容端点）；均为空则不用模型；ask_permille 为每千件诉求最多询问的件数；见 docs/agents.md",
+        en: "language model: model (a GGUF file, or box for the one that ships) or endpoints (OpenAI-compatible); without both there is none; ask_permille: of how many of a thousand reports it may be asked; see docs/agents.md",
     },
     Key { name: "kafka_options", since: "0.1", zh: "librdkafka 的其他设置（表）", en: "further librdkafka settings (a table)" },
 ];

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use chrono::{NaiveDateTime, TimeZone, Utc};
 use graph::{Graph, Here, When};
-use llm::{Answer, AskError, Asker, Priority, Task};
+use llm::task::Dialect;
+use llm::{Answer, AskError, Asker, Card, Priority, Task};
+use schemas::agent::Elements;
 use serde::{Deserialize, Deserializer, Serialize};
-use text::{Reader, Reading, SpanKind};
+use text::{Reader, Reading};
 
 use crate::Context;
 use crate::language::{Language, named_model};
@@ -66,7 +68,7 @@ struct Said {
     /// Categories with their shares, where it was asked.
     category: Option<Vec<(String, u32)>>,
     unit: Option<(String, u32)>,
-    slots: Option<[Option<String>; SLOTS.len()]>,
+    slots: Option<Elements>,
     title: Option<String>,
     failed: Vec<String>,
     tokens: u64,
@@ -81,6 +83,9 @@ struct Figure {
     baseline: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     with_model: Option<f64>,
+    /// Reader and model together, as the running brain fills the form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cascade: Option<f64>,
 }
 
 /// A point of the curve of coverage, accuracy and cost.
@@ -116,7 +121,7 @@ pub fn run(context: &Context) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u32);
     let language = named.map(|file| Language::open(context, &file.to_string_lossy(), threads)).transpose()?.flatten();
     let said = language.as_ref().map(|language| ask(context, language, &graph, &rows, &readings));
-    let document = judge(&graph, &rows, &readings, said.as_deref(), language.as_ref().map(|language| language.card().model.clone()));
+    let document = judge(&graph, &rows, &readings, said.as_deref(), language.as_ref().map(|language| language.card()));
     if context.json {
         println!("{}", serde_json::to_string_pretty(&document).context("figures can be written")?);
     } else {
@@ -130,10 +135,11 @@ fn print(context: &Context, document: &Document) {
         Some(model) => println!("{}: {model}", context.t("语言模型", "language model")),
         None => println!("{}", context.t("没有语言模型：只列基线", "no language model: the baselines alone")),
     }
-    println!("{:<52} {:>6} {:>10} {:>10}", "", context.t("条数", "rows"), context.t("基线", "baseline"), context.t("模型", "model"));
+    println!("{:<52} {:>6} {:>10} {:>10} {:>10}", "", context.t("条数", "rows"), context.t("基线", "baseline"), context.t("模型", "model"), context.t("级联", "cascade"));
     for figure in &document.figures {
         let model = figure.with_model.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-        println!("{:<52} {:>6} {:>10.3} {:>10}", figure.what, figure.rows, figure.baseline, model);
+        let cascade = figure.cascade.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+        println!("{:<52} {:>6} {:>10.3} {:>10} {:>10}", figure.what, figure.rows, figure.baseline, model, cascade);
     }
     for point in &document.curve {
         println!(
@@ -195,11 +201,11 @@ async fn one(language: &Language, graph: &Graph, row: &Row, reading: &Reading) -
     said
 }
 
-async fn extract(asker: &mut Asker<'_>, text: &str) -> Result<[Option<String>; SLOTS.len()], AskError> {
+async fn extract(asker: &mut Asker<'_>, text: &str) -> Result<Elements, AskError> {
     let task = Task::extract(text).map_err(|error| AskError::Refused(error.to_string()))?;
     let Answer::Extract(found) = asker.ask(task).await? else { return Err(AskError::Refused("it answered something else".to_owned())) };
-    let values = [found.address, found.place, found.time, found.people, found.thing, found.wish];
-    Ok(values.map(|value| value.span.map(|span| span.text)))
+    let [address, place, time, people, thing, wish] = [found.address, found.place, found.time, found.people, found.thing, found.wish].map(|value| value.span.map(|span| span.text));
+    Ok(Elements { address, place, time, people, thing, wish, title: None })
 }
 
 async fn title(asker: &mut Asker<'_>, text: &str) -> Result<String, AskError> {
@@ -214,11 +220,14 @@ fn options<'a>(graph: &'a Graph, text: &str, stands: &'a str) -> Vec<String> {
     graph.may_be(text, [stands]).into_iter().filter(|label| known.insert(*label)).map(str::to_owned).collect()
 }
 
-fn judge(graph: &Graph, rows: &[Row], readings: &[Reading], said: Option<&[Said]>, model: Option<String>) -> Document {
+fn judge(graph: &Graph, rows: &[Row], readings: &[Reading], said: Option<&[Said]>, card: Option<&Card>) -> Document {
+    // As the running brain takes it: a model of ours fills no gaps of the reader's.
+    let fills = card.is_some_and(|card| card.dialect != Dialect::Native);
     let share = |right: usize, all: usize| right as f64 / all.max(1) as f64;
     let of = |at: usize| said.map(|said| &said[at]);
     let mut figures = Vec::new();
-    let mut figure = |what: &str, rows: usize, baseline: f64, with_model: Option<f64>| figures.push(Figure { what: what.to_owned(), rows, baseline, with_model });
+    let mut put = |what: &str, rows: usize, baseline: f64, with_model: Option<f64>, cascade: Option<f64>| figures.push(Figure { what: what.to_owned(), rows, baseline, with_model, cascade });
+    let mut figure = |what: &str, rows: usize, baseline: f64, with_model: Option<f64>| put(what, rows, baseline, with_model, None);
 
     // Categories: what stands by rules, and what stands when the model has spoken.
     let ruled: Vec<bool> = rows.iter().zip(readings).map(|(row, reading)| row.is_category(&reading.rules.category)).collect();
@@ -254,10 +263,12 @@ fn judge(graph: &Graph, rows: &[Row], readings: &[Reading], said: Option<&[Said]
     figure("unit among candidates (baseline: words in common)", with_units.len(), right(&|at| Some(words(at))), said.map(|_| right(&chosen)));
 
     // Elements: exactly, and overlapping by half of their characters at least.
-    for (slot, name) in SLOTS.iter().enumerate() {
-        let truth = |at: usize| rows[at].spans.get(*name).cloned().flatten().map(|span| flat(&span));
-        let baseline = |at: usize| read(&readings[at], &rows[at].text, name);
-        let model = |at: usize| of(at).and_then(|said| said.slots.as_ref().and_then(|slots| slots[slot].clone()));
+    let read: Vec<Elements> = rows.iter().zip(readings).map(|(row, reading)| guard::form::found(reading, &row.text)).collect();
+    let slots = |at: usize| of(at).and_then(|said| said.slots.clone()).unwrap_or_default();
+    let together: Vec<Elements> = (0..rows.len()).map(|at| guard::form::together(read[at].clone(), slots(at), fills)).collect();
+    for name in SLOTS {
+        let truth = |at: usize| rows[at].spans.get(name).cloned().flatten().map(|span| flat(&span));
+        let (baseline, model, cascade) = (|at: usize| field(&read[at], name), |at: usize| field(&slots(at), name), |at: usize| field(&together[at], name));
         for (how, least) in [("exactly", 1.0), ("overlapping", 0.5)] {
             let f1 = |found: &dyn Fn(usize) -> Option<String>| {
                 let (mut hits, mut told, mut there) = (0, 0, 0);
@@ -270,17 +281,18 @@ fn judge(graph: &Graph, rows: &[Row], readings: &[Reading], said: Option<&[Said]
                 2.0 * hits as f64 / (told + there).max(1) as f64
             };
             let there = (0..rows.len()).filter(|at| truth(*at).is_some()).count();
-            figure(&format!("{name}, {how} (F1)"), there, f1(&baseline), said.map(|_| f1(&model)));
+            put(&format!("{name}, {how} (F1)"), there, f1(&baseline), said.map(|_| f1(&model)), said.map(|_| f1(&cascade)));
         }
     }
     let likeness = |title: &dyn Fn(usize) -> Option<String>| (0..rows.len()).map(|at| title(at).map_or(0.0, |title| overlap(&flat(&title), &flat(&rows[at].title)))).sum::<f64>() / rows.len().max(1) as f64;
-    figure("title, likeness to a good one", rows.len(), likeness(&|at| Some(readings[at].title.clone())), said.map(|_| likeness(&|at| of(at).and_then(|said| said.title.clone()))));
+    let by_model = said.map(|_| likeness(&|at| of(at).and_then(|said| said.title.clone())));
+    put("title, likeness to a good one", rows.len(), likeness(&|at| read[at].title.clone()), by_model, said.map(|_| likeness(&|at| together[at].title.clone())));
 
     let curve = if said.is_some() { [500, 600, 700, 800, 900].into_iter().map(|from| point(rows, &asked, &ruled, &of, from)).collect() } else { Vec::new() };
     let all = said.map_or(&[][..], |said| said);
     Document {
         evaluation: "agents",
-        model,
+        model: card.map(|card| card.model.clone()),
         figures,
         curve,
         failed: all.iter().map(|said| said.failed.len()).sum(),
@@ -303,19 +315,18 @@ fn point<'a>(rows: &[Row], asked: &dyn Fn(usize) -> bool, ruled: &[bool], of: &d
     Point { sure_from: from, decided: share(decided, rows.len()), right_of_decided: share(right, decided), asked: share(asks, rows.len()) }
 }
 
-/// What the reader finds for an element; it knows no wishes and names no thing.
-fn read(reading: &Reading, text: &str, slot: &str) -> Option<String> {
-    let of = |kind: SpanKind| {
-        let span = reading.spans.iter().find(|span| span.kind == kind)?;
-        Some(text.chars().skip(span.start).take(span.end - span.start).collect())
-    };
-    match slot {
-        "address" | "place" => reading.place.as_ref().map(|place| place.text.clone()).filter(|text| (slot == "address") == text.chars().any(|c| c.is_ascii_digit())),
-        "time" => of(SpanKind::When),
-        "people" => of(SpanKind::Who),
-        "thing" => of(SpanKind::What),
-        _ => None,
+fn field(elements: &Elements, name: &str) -> Option<String> {
+    let Elements { address, place, time, people, thing, wish, title } = elements;
+    match name {
+        "address" => address,
+        "place" => place,
+        "time" => time,
+        "people" => people,
+        "thing" => thing,
+        "wish" => wish,
+        _ => title,
     }
+    .clone()
 }
 
 /// As models see it, and without white space and case.
@@ -360,16 +371,18 @@ mod tests {
         let readings: Vec<Reading> = rows.iter().map(|row| reader.read(&row.text, Some(row.at))).collect();
         let document = judge(&graph, &rows, &readings, None, None);
         assert!(document.figures.iter().all(|figure| (0.0..=1.0).contains(&figure.baseline) && figure.with_model.is_none()));
+        let span = |row: &Row, name: &str| row.spans.get(name).cloned().flatten();
+        let spans = |row: &Row| Elements { address: span(row, "address"), place: span(row, "place"), time: span(row, "time"), people: span(row, "people"), thing: span(row, "thing"), wish: span(row, "wish"), title: None };
         // A model that is always right is seen to be.
         let right = |row: &Row| Said {
             category: Some(vec![(row.category.clone(), 1000)]),
             unit: row.unit.clone().map(|unit| (unit, 1000)),
-            slots: Some(SLOTS.map(|slot| row.spans.get(slot).cloned().flatten())),
+            slots: Some(spans(row)),
             title: Some(row.title.clone()),
             ..Said::default()
         };
         let said: Vec<Said> = rows.iter().map(right).collect();
-        let document = judge(&graph, &rows, &readings, Some(&said), Some("oracle".to_owned()));
+        let document = judge(&graph, &rows, &readings, Some(&said), None);
         let of = |what: &str| document.figures.iter().find(|figure| figure.what.starts_with(what)).and_then(|figure| figure.with_model);
         assert_eq!((of("unit among"), of("place, exactly"), of("wish, overlapping"), of("title")), (Some(1.0), Some(1.0), Some(1.0), Some(1.0)));
         assert_eq!(of("category, where words are in doubt"), Some(1.0));
