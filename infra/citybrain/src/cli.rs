@@ -813,10 +813,25 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(Ended::Differs) => ExitCode::from(1),
         Ok(Ended::Refused) => ExitCode::from(3),
         Err(error) => {
-            eprintln!("citybrain: {error:#}");
+            eprintln!("citybrain: {}", told(&error));
             ExitCode::from(1)
         }
     }
+}
+
+/// An error with what it came of, each said once: some libraries repeat their causes in their own words.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.contains(&cause) {
+            continue;
+        }
+        if !told.is_empty() {
+            told.push_str(": ");
+        }
+        told.push_str(&cause);
+    }
+    told
 }
 
 fn run_inner(cli: Cli) -> Result<Ended> {
@@ -890,6 +905,12 @@ fn start_logging(global: &Global, config: &Config) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_error_comes_of_is_said_once() {
+        let error = anyhow::anyhow!("no field named x").context("schema: no field named x").context("could not ask");
+        assert_eq!(told(&error), "could not ask: schema: no field named x");
+    }
 
     #[test]
     fn times_without_a_zone_are_told() {
