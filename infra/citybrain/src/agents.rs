@@ -318,8 +318,9 @@ pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest
             Ok(said) => {
                 let reader = guard.reader.read().unwrap_or_else(PoisonError::into_inner);
                 let (kept, refused) = guard::form::kept(&guard.filter, reader.as_ref(), &guard.own, said, &inbound.text);
-                for reason in refused {
-                    warn!(case = request.case, reason, "what the language model wrote does not go on");
+                if !refused.is_empty() {
+                    // Not what it wrote: a log is no place for words that nobody may see.
+                    warn!(case = request.case, reasons = refused.len(), "something that the language model wrote does not go on");
                 }
                 let both = match reader.as_ref() {
                     Some(reader) => guard::form::together(guard::form::found(&reader.read(&inbound.text, None), &inbound.text), kept, fills),
