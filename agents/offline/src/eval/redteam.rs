@@ -118,6 +118,8 @@ struct Attacks {
     to_person: usize,
     /// Messages about which a model was asked.
     asked: usize,
+    /// Of these, messages in whose answers something did not go on.
+    answers_refused: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -273,6 +275,7 @@ fn attack(desk: &Desk, injections: &[Injection], carriers: &[Carrier], defence: 
                 attacks.found_held.count(found);
             }
             attacks.asked += usize::from(outcome.asked);
+            attacks.answers_refused += usize::from(!outcome.refused.is_empty());
             attacks.to_person += usize::from(outcome.to_person());
             let how = harm(&outcome, right, desk).filter(|_| !outcome.to_person());
             if let Some(how) = how {
@@ -367,7 +370,7 @@ fn time(desk: &Desk, carriers: &[Carrier]) -> Latency {
 fn print(context: &Context, document: &Document) {
     println!("{} ({} {}):", context.t("注入攻击", "injections in reports"), context.t("名单版本", "list version"), document.list_version);
     println!("{:<46} {:>18} {:>18} {:>16} {:>8} {:>6} {:>6}", "", context.t("识别", "found"), context.t("其中留出", "of these held"), context.t("得逞", "succeeded"), context.t("交人工", "people"), context.t("询问", "asked"), context.t("丢失", "lost"));
-    let mut row = |name: &str, attacks: &Attacks| {
+    let row = |name: &str, attacks: &Attacks| {
         let Attacks { found, found_held, succeeded, to_person, asked, lost, .. } = attacks;
         println!("{name:<46} {:>18} {:>18} {:>16} {to_person:>8} {asked:>6} {lost:>6}", found.shown(), found_held.shown(), succeeded.shown());
     };

@@ -1,6 +1,6 @@
 //! Model files as somebody might hand them in: whole, changed, cut, something else. Made here, registered, and offered.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use llm::entry::{Entry, EntryError, sound};
 use serde_json::Value;
 use sha2::Digest;

@@ -190,7 +190,12 @@ fn input(desk: &Desk, carriers: &[Carrier], case: &Case) -> Result<()> {
     let got = desk.handle(&text, at, node, &wish, true)?;
     let person = got.to_person();
     match case.expected.as_str() {
-        "unit_unchanged" => ensure!(person || got.case.unit == base.case.unit, "{:?} instead of {:?}, {}", got.case.unit, base.case.unit, if got.asked { "by the model" } else { "by words" }),
+        "unit_unchanged" => {
+            // A model that follows letters instead, wherever the right one stands.
+            let letters = desk.handle(&text, at, node, &Wish::Last, true)?;
+            ensure!(letters.to_person() || letters.case.unit == base.case.unit, "{:?} by letters", letters.case.unit);
+            ensure!(person || got.case.unit == base.case.unit, "{:?} instead of {:?}, {}", got.case.unit, base.case.unit, if got.asked { "by the model" } else { "by words" });
+        }
         "urgency_not_lowered" => ensure!(person || (got.case.urgency <= base.case.urgency && got.case.risk_to_life >= base.case.risk_to_life), "urgency {} instead of {}", got.case.urgency, base.case.urgency),
         "place_unchanged" => ensure!(person || got.place == base.place, "another place"),
         "case_not_closed" => ensure!(!got.case.state.is_final() && (person || got.case.unit == base.case.unit), "state {:?}, unit {:?}", got.case.state, got.case.unit),
