@@ -386,7 +386,7 @@ fn print(context: &Context, document: &Document) {
     }
     let missed: Vec<String> = document.missed.iter().map(|(technique, share)| format!("{technique} {}/{}", share.of - share.yes, share.of)).collect();
     println!("  {}: {}", context.t("未识别的手法", "not found, by technique"), missed.join(", "));
-    for (name, share) in &document.false_alarms {
+    for (name, share) in document.false_alarms.iter().filter(|(_, share)| share.of > 0) {
         println!("{} {name}: {}; {} {}", context.t("误报", "false alarms of"), share.shown(), context.t("基线", "baseline"), document.false_alarms_naive[name].shown());
     }
     document.owasp.print(context);
