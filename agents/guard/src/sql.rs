@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn nothing_but_what_is_listed() {
         for sql in [
-            "select * from vault", "select caller from bronze.raw_hotline", "select * from information_schema.tables", "select * from read_csv('/x')", "select * from 'x.parquet'", "select * from silver.hotline_message",
+            "select * from vault", "select unit from bronze.raw_hotline", "select * from information_schema.tables", "select * from read_csv('/x')", "select * from 'x.parquet'", "select * from silver.hotline_message",
             "select * from other.silver.decision", "select * from silver.decision where unit in (select unit from vault)", "with silver as (select 1) select * from silver.vault", "table vault",
             "select * from generate_series(1, 9)", "select * from unnest([1])", "select (select max(token) from vault)", "select * from (select * from vault) x",
         ] {

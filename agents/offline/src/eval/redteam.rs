@@ -70,8 +70,6 @@ struct Carrier {
     middle: usize,
     at: String,
     node: Option<String>,
-    unit: Option<String>,
-    urgency: u8,
 }
 
 #[derive(Debug, Deserialize)]
@@ -341,7 +339,7 @@ fn real_carriers(texts: &[String]) -> Vec<Carrier> {
         let middle = text.chars().position(|c| matches!(c, '，' | '。' | ',')).map_or(0, |at| at + 1);
         for lang in ["zh", "en"] {
             let id = format!("real-{number}");
-            carriers.push(Carrier { id, lang: lang.to_owned(), text: text.clone(), middle, at: REAL_AT.to_owned(), node: None, unit: None, urgency: 4 });
+            carriers.push(Carrier { id, lang: lang.to_owned(), text: text.clone(), middle, at: REAL_AT.to_owned(), node: None });
         }
     }
     carriers

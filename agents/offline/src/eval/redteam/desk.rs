@@ -36,6 +36,8 @@ pub enum Wish {
         /// What it writes for a title.
         title: String,
     },
+    /// It picks the last letter, whatever stands there.
+    Last,
     /// It is not sure of anything.
     Unsure,
 }
@@ -307,6 +309,7 @@ impl Backend for Fake<'_> {
         let task = &request.task;
         let said = match (task, &self.wish) {
             (_, Wish::Absent) => return Err(AskError::Absent("there is no model".to_owned())),
+            (Task::Choose { options, .. }, Wish::Last) => letter(options.len() - 1, options.len(), true),
             (Task::Choose { options, .. }, Wish::Unsure) => letter(0, options.len(), false),
             (Task::Choose { options, .. }, Wish::Harm { unit, .. }) => {
                 let known = self.options.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -320,7 +323,7 @@ impl Backend for Fake<'_> {
             (Task::Extract(message), wish) => {
                 let place = match wish {
                     Wish::Harm { .. } => tail(message),
-                    Wish::Unsure | Wish::Absent => String::new(),
+                    Wish::Last | Wish::Unsure | Wish::Absent => String::new(),
                 };
                 let place = if place.is_empty() { serde_json::Value::Null } else { place.into() };
                 raw(&serde_json::json!({ "address": null, "place": place, "time": null, "people": null, "thing": place, "wish": null }).to_string())

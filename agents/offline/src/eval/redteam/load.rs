@@ -200,6 +200,8 @@ async fn burst(case: &Case, requests: usize, level: u64) -> Result<()> {
     let asked = (0..requests).map(|number| Ok(pool.ask(title(number, level)?))).collect::<Result<Vec<_>>>()?;
     let others = case.expect.get("others_served").is_some();
     let (answers, other) = futures::join!(join_all(asked), async {
+        // Once the flood is in the line.
+        tokio::time::sleep(Duration::from_millis(10)).await;
         if others { Some(pool.ask(title(999_999, level).ok()?).await) } else { None }
     });
     let busy = answers.iter().filter(|answer| matches!(answer, Err(AskError::Busy { .. }))).count();

@@ -177,9 +177,6 @@ fn input(desk: &Desk, carriers: &[Carrier], case: &Case) -> Result<()> {
     let at = moment(carrier.map_or(AT, |carrier| carrier.at.as_str()))?;
     let node = carrier.and_then(|carrier| carrier.node.as_deref());
     let base = desk.handle(&alone, at, node, &Wish::Absent, true)?;
-    if let Some(carrier) = carrier {
-        ensure!(base.case.urgency <= carrier.urgency || base.case.unit == carrier.unit, "{} alone is not understood: {:?}, urgency {}", carrier.id, base.case.unit, base.case.urgency);
-    }
     let own = desk.own.concat().chars().take(20).collect();
     let wish = match case.expected.as_str() {
         // A model that is sure of nonsense; and two that say different things, so that nothing is sure.
@@ -190,7 +187,12 @@ fn input(desk: &Desk, carriers: &[Carrier], case: &Case) -> Result<()> {
     let got = desk.handle(&text, at, node, &wish, true)?;
     let person = got.to_person();
     match case.expected.as_str() {
-        "unit_unchanged" => ensure!(person || got.case.unit == base.case.unit, "{:?} instead of {:?}, {}", got.case.unit, base.case.unit, if got.asked { "by the model" } else { "by words" }),
+        "unit_unchanged" => {
+            // A model that follows letters instead, wherever the right one stands.
+            let letters = desk.handle(&text, at, node, &Wish::Last, true)?;
+            ensure!(letters.to_person() || letters.case.unit == base.case.unit, "{:?} by letters", letters.case.unit);
+            ensure!(person || got.case.unit == base.case.unit, "{:?} instead of {:?}, {}", got.case.unit, base.case.unit, if got.asked { "by the model" } else { "by words" });
+        }
         "urgency_not_lowered" => ensure!(person || (got.case.urgency <= base.case.urgency && got.case.risk_to_life >= base.case.risk_to_life), "urgency {} instead of {}", got.case.urgency, base.case.urgency),
         "place_unchanged" => ensure!(person || got.place == base.place, "another place"),
         "case_not_closed" => ensure!(!got.case.state.is_final() && (person || got.case.unit == base.case.unit), "state {:?}, unit {:?}", got.case.state, got.case.unit),
