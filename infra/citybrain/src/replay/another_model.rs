@@ -103,30 +103,41 @@ type Answers = BTreeMap<String, AgentAnswer>;
 
 /// As it was: the city at last, what was asked in the range, and what was answered.
 async fn first(lake: &Lake, range: &Range) -> Result<(Core, Asked, Answers)> {
-    let (mut core, mut asked, mut answers) = (None, Asked::new(), Answers::new());
-    let mut pages = Pages::of(lake).await?;
-    while let Some(page) = pages.next().await? {
-        for (json, _) in page {
-            let core = match &mut core {
-                Some(core) => core,
-                None => core.insert(Core::begin(&json)?),
-            };
-            if let Body::Answer(answer) = record(&json)?.body {
-                answers.insert(answer.request.clone(), answer);
-            }
-            let sequenced = core.apply_stored(&json)?;
-            for (_, event) in sequenced.effects.iter().filter(|(topic, event)| topic == topics::REQUEST && range.has(sequenced.time, event)) {
-                let data = event.data.as_deref().context("a question without data")?;
-                let request: AgentRequest = serde_json::from_slice(data).context("a question cannot be read")?;
-                asked.insert(request.id.clone(), request);
-            }
+    let (mut asked, mut answers) = (Asked::new(), Answers::new());
+    let core = through(lake, |core, json| {
+        if let Body::Answer(answer) = record(json)?.body {
+            answers.insert(answer.request.clone(), answer);
         }
-    }
-    Ok((core.context("the journal in the lake is empty")?, asked, answers))
+        let sequenced = core.apply_stored(json)?;
+        for (_, event) in sequenced.effects.iter().filter(|(topic, event)| topic == topics::REQUEST && range.has(sequenced.time, event)) {
+            let data = event.data.as_deref().context("a question without data")?;
+            let request: AgentRequest = serde_json::from_slice(data).context("a question cannot be read")?;
+            asked.insert(request.id.clone(), request);
+        }
+        Ok(())
+    });
+    Ok((core.await?, asked, answers))
 }
 
 /// As it would have been with these answers.
 async fn second(lake: &Lake, answers: &Answers) -> Result<Core> {
+    through(lake, |core, json| {
+        let mut record = record(json)?;
+        if let Body::Answer(answer) = &mut record.body
+            && let Some(other) = answers.get(&answer.request)
+        {
+            *answer = other.clone();
+            core.apply_stored(&record.to_json())?;
+        } else {
+            core.apply_stored(json)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Takes a new city through the journal, each record by `take`.
+async fn through(lake: &Lake, mut take: impl FnMut(&mut Core, &str) -> Result<()>) -> Result<Core> {
     let mut core = None;
     let mut pages = Pages::of(lake).await?;
     while let Some(page) = pages.next().await? {
@@ -135,15 +146,7 @@ async fn second(lake: &Lake, answers: &Answers) -> Result<Core> {
                 Some(core) => core,
                 None => core.insert(Core::begin(&json)?),
             };
-            let mut record = record(&json)?;
-            if let Body::Answer(answer) = &mut record.body
-                && let Some(other) = answers.get(&answer.request)
-            {
-                *answer = other.clone();
-                core.apply_stored(&record.to_json())?;
-            } else {
-                core.apply_stored(&json)?;
-            }
+            take(core, &json)?;
         }
     }
     core.context("the journal in the lake is empty")
