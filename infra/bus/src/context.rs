@@ -1,12 +1,15 @@
 //! What librdkafka says between the lines: into our log, at our levels.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
-use tracing::{debug, warn};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tracing::{debug, error, warn};
+
+/// That a batch is damaged is told once: the last one of a partition is fetched again and again.
+static DAMAGED: Once = Once::new();
 
 /// How long a trouble must last before it is told: a broker that is restarted, or stops with us, is no news.
 const TOLD_AFTER: Duration = Duration::from_secs(2);
@@ -31,6 +34,11 @@ impl Complaints {
 
     /// Takes a complaint down. A trouble that lasts is told once; its repetitions go to the debug log.
     pub fn hear(&self, error: &KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::BadMessage) {
+            DAMAGED.call_once(|| {
+                error!("a batch on the bus does not fit its checksum, and nothing behind it is read: its file was altered, or its disk fails; put the topic back from a copy, and ask `citybrain audit verify` whether the audit is concerned");
+            });
+        }
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
         let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let trouble = trouble.get_or_insert_with(|| Trouble { since: Instant::now(), told: false, text: String::new() });

@@ -118,6 +118,8 @@ impl Tap {
                 ("enable.auto.offset.store", "false"),
                 ("auto.offset.reset", "earliest"),
                 ("allow.auto.create.topics", "false"),
+                // Without it a byte that was altered on a disk goes on as an event, or ends the process by an assertion.
+                ("check.crcs", "true"),
                 // The default of a second stalls a fast reader whenever its queue was full.
                 ("fetch.queue.backoff.ms", "5"),
                 ("fetch.error.backoff.ms", "50"),
