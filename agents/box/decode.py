@@ -1,9 +1,11 @@
-"""Greedy decoding of many prompts at once, in the training framework. It knows token ids only."""
+"""Answers of many prompts at once, in the training framework: greedy decoding, and choices. Writing knows token ids only."""
 
 import jax.numpy as jnp
 import numpy as np
 
-from model import Shape, empty_cache, step
+import encode
+from matching import padded
+from model import Shape, empty_cache, step, vectors
 from tokenizer import special
 
 
@@ -42,22 +44,21 @@ def greedy(params, shape: Shape, prompts: list[list[int]], most: int, batch: int
     return answers
 
 
-def letters(params, shape: Shape, prompts: list[list[int]], candidates: list[list[int]], batch: int = 32) -> list[int]:
-    """For each prompt the index of the likeliest among its candidate tokens."""
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    chosen = [0] * len(prompts)
+def nearest(params, shape: Shape, tok, choices: list, batch: int = 32) -> list[np.ndarray]:
+    """For each choice the cosines between its message and its options."""
+    texts = [encode.prompt(tok, "choose", c.message) for c in choices] + [encode.prompt(tok, "options", o) for c in choices for o in c.options]
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    found = np.zeros((len(texts), shape.dim), np.float32)
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
         full = rows + [rows[-1]] * (batch - len(rows))
-        longest = room(max(len(prompts[i]) for i in full))
-        ids = np.full((batch, longest), special("<|pad|>"), np.int32)
-        for j, i in enumerate(full):
-            ids[j, : len(prompts[i])] = prompts[i]
-        logits, _ = step(params, ids, empty_cache(shape, batch, longest), np.broadcast_to(np.arange(longest), ids.shape), shape)
-        for j, i in enumerate(rows):
-            scores = np.asarray(logits[j, len(prompts[i]) - 1])
-            chosen[i] = int(np.argmax(scores[candidates[i]]))
-    return chosen
+        ids, ends = padded([texts[i] for i in full], room(max(len(texts[i]) for i in full)))
+        found[rows] = np.asarray(vectors(params, ids, ends, shape))[: len(rows)]
+    at, cosines = len(choices), []
+    for i, c in enumerate(choices):
+        cosines.append(found[at : at + len(c.options)] @ found[i])
+        at += len(c.options)
+    return cosines
 
 
 class Form:

@@ -4,16 +4,10 @@ from tokenizers import Tokenizer
 
 from tokenizer import clean, special
 
-LETTERS = "ABCDEFGH"
 
-
-def prompt(tok: Tokenizer, task: str, message: str, options: list[str] | None = None) -> list[int]:
-    """The ids up to and with `<|answer|>`."""
-    ids = [special(f"<|{task}|>"), *tok.encode(clean(message)).ids]
-    if options is not None:
-        lines = "".join(f"{letter} {clean(text)}\n" for letter, text in zip(LETTERS, options))
-        ids += [special("<|options|>"), *tok.encode(lines).ids]
-    return [*ids, special("<|answer|>")]
+def prompt(tok: Tokenizer, task: str, text: str) -> list[int]:
+    """The ids up to and with `<|answer|>`, for a task or for an option."""
+    return [special(f"<|{task}|>"), *tok.encode(clean(text)).ids, special("<|answer|>")]
 
 
 def answer(tok: Tokenizer, text: str) -> list[int]:

@@ -21,9 +21,9 @@ import numpy as np  # noqa: E402
 
 import encode  # noqa: E402
 import tokenizer as tokens  # noqa: E402
-from decode import Form, formed, greedy, letters  # noqa: E402
+from decode import Form, formed, greedy, nearest  # noqa: E402
 from generator.compose import SLOTS  # noqa: E402
-from generator.tasks import LETTERS, Source  # noqa: E402
+from generator.tasks import Choice, Source  # noqa: E402
 from model import MATRICES, Shape  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -106,7 +106,7 @@ class Judge:
 
     def say(self, examples: list, most: int) -> list[str]:
         """Greedy answers."""
-        prompts = [encode.prompt(self.tok, *e[:3]) for e in examples]
+        prompts = [encode.prompt(self.tok, *e[:2]) for e in examples]
         return [self.tok.decode(ids, skip_special_tokens=False) for ids in greedy(self.params, self.shape, prompts, most)]
 
     def say_formed(self, examples: list, most: int) -> list[str]:
@@ -115,7 +115,7 @@ class Judge:
         pieces = {p: one(p) for p in ('{"', '":', '":"', "null", ',"', '","', "}", '"}')}
         keys = [one(k) for k in SLOTS]
         forms = [Form(pieces, keys, self.tok.encode(tokens.clean(e[1])).ids) for e in examples]
-        prompts = [encode.prompt(self.tok, *e[:3]) for e in examples]
+        prompts = [encode.prompt(self.tok, *e[:2]) for e in examples]
         return [self.tok.decode(ids, skip_special_tokens=False) for ids in formed(self.params, self.shape, prompts, forms, most)]
 
     def extract(self, name: str, examples: list) -> None:
@@ -123,10 +123,10 @@ class Judge:
         free = [parse(a) for a in self.say(examples, 128)]
         print(f"\n{name}: extract without a form, {len(examples)} messages; right in form {np.mean([a is not None for a in free]):.3f}, all slots substrings "
               f"{share([all(v is None or v in e[1] for v in a.values()) for a, e in zip(free, examples) if a])}, "
-              f"slots right {np.mean([bool(a) and a[k] == json.loads(e[3])[k] for a, e in zip(free, examples) for k in SLOTS]):.3f}")
+              f"slots right {np.mean([bool(a) and a[k] == json.loads(e[2])[k] for a, e in zip(free, examples) for k in SLOTS]):.3f}")
         answers = [parse(a) for a in self.say_formed(examples, 128)]
         rules = [by_rules(e[1]) for e in examples]
-        truth = [json.loads(e[3]) for e in examples]
+        truth = [json.loads(e[2]) for e in examples]
         valid = [all(v is None or v in e[1] for v in a.values()) for a, e in zip(answers, examples) if a]
         print(f"{name}: extract under a form, {len(examples)} messages; answers of the right form {np.mean([a is not None for a in answers]):.3f}, all slots substrings {share(valid)}")
         print(f"{'slot':8} {'model':>6} {'rules':>6} {'null':>6} | where there is something to find: model, rules (count) | model names nothing where nothing is")
@@ -144,31 +144,50 @@ class Judge:
         """Prints validity of titles and how many equal the reference."""
         answers = self.say(examples, 48)
         fits = [0 < len(a) <= 24 if re.search("[一-龥]", e[1]) else 0 < len(a.split()) <= 12 for a, e in zip(answers, examples)]
-        place = [i for i, e in enumerate(examples) if len(e) > 4 and e[4]]
-        said = [len(set(a) - set(e[1]) - set(e[3])) == 0 for a, e in zip(answers, examples)]
+        place = [i for i, e in enumerate(examples) if len(e) > 3 and e[3]]
+        said = [len(set(a) - set(e[1]) - set(e[2])) == 0 for a, e in zip(answers, examples)]
         lead = [e[1][:24] if re.search("[一-龥]", e[1]) else " ".join(e[1].split()[:12]) for e in examples]
-        overlap = lambda texts: np.mean([f1(t, e[3]) for t, e in zip(texts, examples)])
-        print(f"\n{name}: title, {len(examples)}; length within limits {share(fits)}, equal to the reference {share([a == e[3] for a, e in zip(answers, examples)])}")
+        overlap = lambda texts: np.mean([f1(t, e[2]) for t, e in zip(texts, examples)])
+        print(f"\n{name}: title, {len(examples)}; length within limits {share(fits)}, equal to the reference {share([a == e[2] for a, e in zip(answers, examples)])}")
         print(f"characters in common with the reference (F1): model {overlap(answers):.3f}, first words of the message {overlap(lead):.3f}; no character from elsewhere {share(said)}")
         if place:
-            print(f"names the place: {share([examples[i][4] in answers[i] for i in place])}")
+            print(f"names the place: {share([examples[i][3] in answers[i] for i in place])}")
 
-    def choose(self, name: str, examples: list) -> None:
-        """Prints accuracy of choice, by number of options, beside baselines."""
-        prompts = [encode.prompt(self.tok, *e[:3]) for e in examples]
-        ids = [[self.tok.encode(letter).ids[0] for letter in LETTERS[: len(e[2])]] for e in examples]
-        picked = letters(self.params, self.shape, prompts, ids)
-        truth = [LETTERS.index(e[3]) for e in examples]
-        common = Counter(truth).most_common(1)[0][0]
-        rows = [("all", range(len(examples)))] + [(f"{n} options", [i for i, e in enumerate(examples) if len(e[2]) == n]) for n in range(2, 9)]
-        print(f"\n{name}: choose, {len(examples)}: model, overlap of characters, commonest letter, chance (count)")
+    def choose(self, name: str, choices: list[Choice], sharpness: float) -> None:
+        """Prints accuracy of choice, by number of options and by what is chosen, beside baselines; and how often choices are right that are sure."""
+        cosines = nearest(self.params, self.shape, self.tok, choices)
+        picked = [int(np.argmax(c)) for c in cosines]
+        sure = [float(np.max(shares(c, sharpness))) for c in cosines]
+        common = Counter(c.right for c in choices).most_common(1)[0][0]
+        rows = [("all", range(len(choices)))] + [(f"{n} options", [i for i, c in enumerate(choices) if len(c.options) == n]) for n in range(2, 9)]
+        rows += [(sort, [i for i, c in enumerate(choices) if is_of(c)]) for sort, is_of in (("subject", lambda c: c.space == "subject"), ("none fits", lambda c: c.kinds[c.right] == "other"), ("what it wants", lambda c: c.space == "nature"))]
+        print(f"\n{name}: choose, {len(choices)}: model, overlap of characters, commonest place, chance (count)")
         for label, rows_of in rows:
             if len(rows_of):
                 share_of = lambda hits: np.mean([hits(i) for i in rows_of])
                 print(
-                    f"{label:10} {share_of(lambda i: picked[i] == truth[i]):.3f} {share_of(lambda i: by_overlap(examples[i][1], examples[i][2]) == truth[i]):.3f} "
-                    f"{share_of(lambda i: common == truth[i]):.3f} {share_of(lambda i: 1 / len(examples[i][2])):.3f} ({len(rows_of)})"
+                    f"{label:14} {share_of(lambda i: picked[i] == choices[i].right):.3f} {share_of(lambda i: by_overlap(choices[i].message, choices[i].options) == choices[i].right):.3f} "
+                    f"{share_of(lambda i: common == choices[i].right):.3f} {share_of(lambda i: 1 / len(choices[i].options)):.3f} ({len(rows_of)})"
                 )
+        for low, high in ((0, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.01)):
+            within = [i for i in range(len(choices)) if low <= sure[i] < high]
+            if within:
+                print(f"said to be sure {low:.1f}-{min(high, 1):.1f}: mean {np.mean([sure[i] for i in within]):.3f}, right {np.mean([picked[i] == choices[i].right for i in within]):.3f} ({len(within)})")
+
+
+def shares(cosines: np.ndarray, sharpness: float) -> np.ndarray:
+    """The options' shares."""
+    e = np.exp(sharpness * (cosines - cosines.max()))
+    return e / e.sum()
+
+
+def sharpness_of(judge: "Judge", count: int) -> float:
+    """What makes shares of choices on phrases that nobody trained on as likely as they say: the factor of the least mean surprise (Guo et al. 2017)."""
+    source = Source(990_002, validation=True)
+    choices = [source.choice() for _ in range(count)]
+    cosines = nearest(judge.params, judge.shape, judge.tok, choices)
+    surprise = lambda s: -np.mean([np.log(shares(c, s)[x.right]) for c, x in zip(cosines, choices)])
+    return float(min(np.arange(1.0, 40.0, 0.5), key=surprise))
 
 
 def f1(a: str, b: str) -> float:
@@ -180,7 +199,7 @@ def f1(a: str, b: str) -> float:
 def held_out(task: str, count: int) -> list:
     """Examples of held-out templates and places."""
     source = Source(990_001, validation=True)
-    return [e for e in (source.example("all", task) for _ in range(count))]
+    return [source.choice() if task == "choose" else source.example("all", task) for _ in range(count)]
 
 
 def handwritten(path: Path) -> dict[str, list]:
@@ -189,14 +208,16 @@ def handwritten(path: Path) -> dict[str, list]:
     for line in path.read_text("utf-8").splitlines():
         row = json.loads(line)
         if "options" in row:
-            out["choose"].append(("choose", row["text"], row["options"], LETTERS[row["answer"]]))
+            right = row["answer"]
+            kinds = ["" if i != right else "right" for i in range(len(row["options"]))]
+            out["choose"].append(Choice(row["text"], row["options"], kinds, right, "right", "subject"))
         else:
             slots = {k: row["slots"].get(k) for k in SLOTS}
             for words in slots.values():
                 if words is not None and words not in row["text"]:
                     raise ValueError(f"{path}: {words!r} is not in {row['text']!r}")
-            out["extract"].append(("extract", row["text"], None, json.dumps(slots, ensure_ascii=False)))
-            out["title"].append(("title", row["text"], None, row["title"], slots["place"]))
+            out["extract"].append(("extract", row["text"], json.dumps(slots, ensure_ascii=False)))
+            out["title"].append(("title", row["text"], row["title"], slots["place"]))
     return out
 
 
@@ -208,7 +229,10 @@ if __name__ == "__main__":
     parser.add_argument("--handwritten", default=str(HERE / "tests" / "handwritten.jsonl"))
     args = parser.parse_args()
     judge = Judge(args.checkpoint, args.tokenizer)
-    for task in ("extract", "title", "choose"):
-        getattr(judge, task)("held-out phrases and places", held_out(task, args.examples))
-    for task, examples in handwritten(Path(args.handwritten)).items():
-        getattr(judge, task)("hand-written", examples)
+    sharpness = sharpness_of(judge, 1000)
+    print(f"sharpness of choices: {sharpness}")
+    sets = [("held-out phrases and places", {task: held_out(task, args.examples) for task in ("extract", "title", "choose")}), ("hand-written", handwritten(Path(args.handwritten)))]
+    for name, examples in sets:
+        judge.extract(name, examples["extract"])
+        judge.title(name, examples["title"])
+        judge.choose(name, examples["choose"], sharpness)

@@ -11,6 +11,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
+from evaluate import Judge, sharpness_of
 from tokenizer import SPECIALS, VOCAB, special
 
 HERE = Path(__file__).parent
@@ -36,7 +37,8 @@ def export(checkpoint: str, out: str, tokenizer: str) -> None:
     w.add_license("apache-2.0")
     w.add_description("Reads citizens' messages: spans, titles and choices. Trained on generated text alone.")
     w.add_languages(["zh", "en"])
-    w.add_string("citybrain.tasks", "native-1")
+    w.add_string("citybrain.tasks", "native-2")
+    w.add_float32("citybrain.choose.sharpness", sharpness_of(Judge(checkpoint, tokenizer), 1000))
     w.add_string("citybrain.recipe", recipe())
     w.add_uint32("citybrain.steps", int(data["step"]))
     w.add_context_length(int(shape["context"]))
@@ -70,6 +72,10 @@ def export(checkpoint: str, out: str, tokenizer: str) -> None:
         w.add_tensor(name, gguf.quants.quantize(rows, gguf.GGMLQuantizationType.Q8_0), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
 
     matrix("token_embd.weight", data["p.emb"])
+    said = int(shape.get("spoken", 0)) or int(shape["dim"])
+    if said < int(shape["dim"]):
+        # Logits read the first dimensions alone.
+        matrix("output.weight", np.pad(data["p.emb"][:, :said], ((0, 0), (0, int(shape["dim"]) - said))))
     w.add_tensor("output_norm.weight", data["p.nf"].astype(np.float32))
     names = {"wq": "attn_q", "wk": "attn_k", "wv": "attn_v", "wo": "attn_output", "w1": "ffn_gate", "w3": "ffn_up", "w2": "ffn_down"}
     norms = {"n1": "attn_norm", "n2": "ffn_norm", "qn": "attn_q_norm", "kn": "attn_k_norm"}

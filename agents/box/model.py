@@ -3,7 +3,7 @@
 It knows numbers only: no text, no tokenizer, no files. Parameters are a flat dictionary; the layers are stacked along the first axis, so that one `scan` runs them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -25,9 +25,16 @@ class Shape:
     rope_base: float = 1_000_000.0
     eps: float = 1e-6
     context: int = 2048
+    spoken: int = 0
+
+    @property
+    def said(self) -> int:
+        """How many of the first dimensions logits read; what stands in the others is thought and not said."""
+        return self.spoken or self.dim
 
 
 TIMES = 4  # high frequencies that a head uses to look at a fixed distance
+RAISED = 250.0  # weight of the last norm in the dimensions that tell what words are about
 SLOW = 0.005  # radians a token below which a frequency hardly knows positions
 
 MATRICES = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
@@ -113,6 +120,33 @@ def wire(params: dict[str, np.ndarray], shape: Shape, seed: int) -> dict[str, np
     return params
 
 
+def grow(params: dict[str, np.ndarray], shape: Shape, dim: int, ff: int, seed: int, about: np.ndarray) -> tuple[dict[str, np.ndarray], Shape]:
+    """A wider model that says nearly the same: embeddings get `about` [vocabulary, dim - shape.dim] beside what they have, which nothing reads yet, logits included.
+
+    The last norm raises these dimensions above the others, so that the mean over a text, by which choices are made, is the mean of what its words are about.
+    """
+    rng = np.random.default_rng([seed, 2])
+    old, wide = shape.dim, dim - shape.dim
+    more = ff - shape.ff
+    less = np.float32((old / dim) ** 0.5)
+    out = {name: np.asarray(value) for name, value in params.items()}
+    n = shape.layers
+    fresh = lambda *size: (rng.standard_normal(size) * dim**-0.5).astype(np.float32)
+    out["emb"] = np.concatenate([out["emb"], about], axis=1)
+    for name in ("wq", "wk", "wv"):
+        out[name] = np.concatenate([out[name], np.zeros((n, wide, out[name].shape[2]), np.float32)], axis=1)
+    for name in ("w1", "w3"):
+        rows = np.concatenate([out[name], np.zeros((n, wide, shape.ff), np.float32)], axis=1)
+        out[name] = np.concatenate([rows, fresh(n, dim, more)], axis=2)
+    out["wo"] = np.concatenate([out["wo"], np.zeros((n, out["wo"].shape[1], wide), np.float32)], axis=2)
+    columns = np.concatenate([out["w2"], np.zeros((n, shape.ff, wide), np.float32)], axis=2)
+    out["w2"] = np.concatenate([columns, np.zeros((n, more, dim), np.float32)], axis=1)
+    for name in ("n1", "n2"):
+        out[name] = np.concatenate([out[name] * less, np.ones((n, wide), np.float32)], axis=1)
+    out["nf"] = np.concatenate([out["nf"] * less, np.full(wide, RAISED, np.float32)])
+    return out, replace(shape, dim=dim, ff=ff, spoken=shape.said)
+
+
 def norm(x, weight, eps):
     """Root-mean-square norm."""
     return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + eps) * weight
@@ -181,6 +215,14 @@ def hidden(params, ids, shape: Shape):
     return norm(x, params["nf"], shape.eps).reshape(b, t, -1)
 
 
+@partial(jax.jit, static_argnames="shape")
+def vectors(params, ids, ends, shape: Shape):
+    """The mean of the last hidden states up to the ends of whole sequences, of length one: what choices are compared by."""
+    there = jnp.arange(ids.shape[1])[None, :] <= ends[:, None]
+    h = jnp.sum(hidden(params, ids, shape) * there[..., None], axis=1) / (ends[:, None] + 1)
+    return h / (jnp.linalg.norm(h, axis=-1, keepdims=True) + 1e-6)
+
+
 @partial(jax.jit, static_argnames="shape", donate_argnums=2)
 def step(params, ids, cache, positions, shape: Shape):
     """Reads tokens `ids` [batch, time] that stand at `positions` [batch, time], writing keys and values into `cache`; logits of every token."""
@@ -197,7 +239,7 @@ def step(params, ids, cache, positions, shape: Shape):
         return x + feed(p, norm(x, p["n2"], shape.eps)), (ck, cv)
 
     x, cache = jax.lax.scan(layer, x, (split(params), *cache))
-    return norm(x, params["nf"], shape.eps) @ params["emb"].T, cache
+    return norm(x, params["nf"], shape.eps)[..., : shape.said] @ params["emb"][:, : shape.said].T, cache
 
 
 def empty_cache(shape: Shape, batch: int, size: int):

@@ -2,7 +2,8 @@
 
 A bank is plain text. `== id | group in Chinese | group in English` opens a problem type; lines under it are `cat:` names of its category, `exp:` words that explain
 it, `unit:` names of bodies, `duty:` what they do, `w:` wishes, `q:` consequences (all separated by ` | `), and `s:` one statement each, with `=>` and the tail of a
-title. In a phrase `[a|b]` is a choice, `<a|b>` the facility or object (the slot "thing"), `(p:a|b)` people, `$` in a tail the chosen thing.
+title. `words_*.txt` adds to each type `k:` words that point to it, `n:` more names of categories and bodies, `c:` clauses in other wording.
+In a phrase `[a|b]` is a choice, `<a|b>` the facility or object (the slot "thing"), `(p:a|b)` people, `$` in a tail the chosen thing.
 It knows no places, times or messages.
 """
 
@@ -27,16 +28,19 @@ class Kind:
     w: list[str] = field(default_factory=list)
     q: list[str] = field(default_factory=list)
     s: list[str] = field(default_factory=list)
+    k: list[str] = field(default_factory=list)
+    n: list[str] = field(default_factory=list)
+    c: list[str] = field(default_factory=list)
 
 
-def read_kinds(pattern: str) -> dict[str, Kind]:
-    """All problem types of the files whose name matches, in order."""
+def read_kinds(lang: str) -> dict[str, Kind]:
+    """All problem types of a language, in order."""
     kinds: dict[str, Kind] = {}
-    for path in sorted(FOLDER.glob(pattern)):
+    for path in [*sorted(FOLDER.glob(f"{lang}_*.txt")), FOLDER / f"words_{lang}.txt"]:
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             if line.startswith("== "):
                 name, *groups = line[3:].split(" | ")
-                kind = kinds.setdefault(name, Kind(name, groups[0]))
+                kind = kinds[name] if name in kinds else kinds.setdefault(name, Kind(name, groups[0]))
             elif line.startswith("s: "):
                 if "=>" not in line:
                     raise ValueError(f"{path.name}:{number}: a statement needs '=>' and a tail")

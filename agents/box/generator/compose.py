@@ -26,8 +26,6 @@ class Message:
     lang: str
     title: str
     other: str | None
-    short: str
-    raw: str = ""
 
 
 class Composer:
@@ -37,7 +35,7 @@ class Composer:
         self.rng = Random(seed)
         self.validation = validation
         self.make = Maker(self.rng, validation)
-        self.kinds = {"zh": read_kinds("zh_*.txt"), "en": read_kinds("en_*.txt")}
+        self.kinds = {"zh": read_kinds("zh"), "en": read_kinds("en")}
         self.frames = {"zh": read_sections("frames_zh.txt"), "en": read_sections("frames_en.txt")}
         self.allowed: dict[int, list[str]] = {}
 
@@ -53,17 +51,16 @@ class Composer:
         """One line of a section of frames."""
         return self.pick(self.frames[lang][name])
 
-    def compose(self, lang: str, kind: str | None = None, place: tuple[str | None, str] | None = None, long: bool = False) -> Message:
-        """One message about a matter; of a given kind and place if told."""
+    def compose(self, lang: str, kind: str | None = None, long: bool = False, said: str | None = None) -> Message:
+        """One message about a matter; of a given kind, and with given words for what is wrong, if told."""
         r, zh = self.rng, lang == "zh"
         about = self.kinds[lang][kind or r.choice(list(self.kinds[lang]))]
         found: dict[str, str] = {}
-        raw = self.pick(about.s)
-        statement, tail = self.statement(raw, found)
+        statement, tail = (said, "") if said else self.statement(self.pick(about.s), found)
         slots: dict[str, str | None] = dict.fromkeys(SLOTS)
         slots["thing"], slots["people"] = found.get("thing"), found.get("people")
-        has_place = place is not None or r.random() < 0.9
-        address, name = place or (self.make.place() if zh else self.make.en_place())
+        has_place = r.random() < 0.9
+        address, name = self.make.place() if zh else self.make.en_place()
         other = self.make.other() if zh else self.make.en_place()[1]
         frame = self.section(lang, "frame" if has_place else "only_scene")
         if long:
@@ -134,7 +131,7 @@ class Composer:
         # Words that stand nowhere in the text (people of a statement do, by construction) may not be named.
         used_other = other if other in text and slots["place"] is not None and other not in slots["place"] and slots["place"] not in other else None
         title = self.title(lang, slots["place"], tail)
-        message = Message(tidy(text, zh), slots, about.id, lang, title, used_other, tail, raw)
+        message = Message(tidy(text, zh), slots, about.id, lang, title, used_other)
         return self.checked(self.roughen(message))
 
     def statement(self, line: str, found: dict[str, str]) -> tuple[str, str]:
@@ -221,7 +218,7 @@ class Composer:
                 change.append(lambda s: s.replace("the ", ""))
         change.append(lambda s: squeeze(s.replace('"', "'").replace("\\", "/")))
         for f in change:
-            m = replace(m, text=f(m.text), slots={k: v and f(v) for k, v in m.slots.items()}, title=f(m.title), other=m.other and f(m.other), short=f(m.short))
+            m = replace(m, text=f(m.text), slots={k: v and f(v) for k, v in m.slots.items()}, title=f(m.title), other=m.other and f(m.other))
         return m
 
     def checked(self, m: Message) -> Message:
@@ -236,7 +233,7 @@ class Composer:
     def irrelevant(self, lang: str) -> Message:
         """A message about nothing that a city could act on."""
         text = self.section(lang, "irrelevant")
-        return Message(squeeze(text), dict.fromkeys(SLOTS), "none", lang, "与城市事务无关" if lang == "zh" else "Not a city matter", None, text)
+        return Message(squeeze(text), dict.fromkeys(SLOTS), "none", lang, "与城市事务无关" if lang == "zh" else "Not a city matter", None)
 
     def bare(self, lang: str) -> Message:
         """A short, dull message of names made of any characters: practice in copying."""
@@ -263,7 +260,7 @@ class Composer:
         show = [k for k in keep if not (k == "place" and "address" in keep)]
         r.shuffle(show)
         text = sep.join(labels[k].format(parts[k]) for k in show)
-        m = Message(squeeze(text), dict.fromkeys(SLOTS), "none", lang, "", None, "")
+        m = Message(squeeze(text), dict.fromkeys(SLOTS), "none", lang, "", None)
         m.slots.update({k: parts[k] for k in keep})
         return self.checked(m)
 

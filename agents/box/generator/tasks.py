@@ -1,15 +1,16 @@
 """Turns messages into examples of the three tasks, in the words of the contract between model, prompts and engine.
 
-An example is (task, message, options or None, answer). Options are drawn from several ways of naming the same things, in random numbers and order, so that
-the model has to read them.
+An example of extraction or of a title is (task, message, answer), one of choice a `Choice`. Options are drawn from several ways of naming the same things, in
+random numbers and order, so that the model has to read them.
 """
 
 import json
+from dataclasses import dataclass
 from random import Random
 
+from .bank import Kind
 from .compose import SLOTS, Composer, Message, squeeze
 
-LETTERS = "ABCDEFGH"
 LIMIT = 60
 NATURE = {
     "zh": {
@@ -27,196 +28,183 @@ NATURE = {
         "none": ["irrelevant", "not a city matter", "spam, chat or a wrong number"],
     },
 }
-SAME = {
-    "zh": [("同一件事：{}", "不是同一件事：{}"), ("是同一件事（{}）", "不是同一件事"), ("与“{}”是同一件事", "与它不是同一件事"), ("同一件事 {}", "另一件事")],
-    "en": [("same matter: {}", "not the same matter: {}"), ("same as: {}", "a different matter"), ("same event ({})", "another event")],
+OTHER = {
+    "zh": ["其他", "其他问题", "其他事项", "其他：不属于以上各类", "以上都不是", "综合其他", "其他类", "未列入的事项"],
+    "en": ["other", "other matters", "none of these", "something else", "Other: anything that is none of these", "miscellaneous", "general"],
 }
-NEITHER = {"zh": ["都不是", "新的事件", "以上都不是", "没有相同的"], "en": ["none of these", "a new matter"]}
-SCENE = {"zh": ["{}", "地点：{}", "事发地是{}", "发生在{}", "现场在{}"], "en": ["{}", "scene: {}", "it happened at {}", "at {}"]}
+# How people speak of what they name by a word or two.
+SOUP = {
+    "zh": ["{a}，{b}", "{a}{b}", "我家{a}，{b}", "{a}怎么回事，{b}，{c}", "反映{a}的问题", "{a}没人管", "关于{a}和{b}", "{a}、{b}、{c}，天天这样", "又是{a}！", "请问{a}归谁管", "想咨询{a}的事，{b}", "建议改进{a}，还有{b}", "谢谢你们，{a}的事解决了", "{a}什么时候能弄好", "说是{a}，其实是{b}", "{a}"],
+    "en": ["{a}, {b}", "{a} {b}", "my {a}, {b}", "what about the {a}? {b}, {c}", "problem with {a}", "nobody cares about {a}", "about {a} and {b}", "{a}, {b}, {c}, every day", "{a} again!", "who deals with {a}?", "question on {a}, {b}", "I suggest better {a} and {b}", "thank you for the {a}", "when will the {a} be done", "they say {a} but it is {b}", "{a}"],
+}
+# Of these a message speaks beside its subject.
+MOODS = ("praise", "ask", "advise")
 
 
-def extract(m: Message) -> tuple[str, str, None, str]:
+def extract(m: Message) -> tuple[str, str, str]:
     """All slots as compact JSON."""
-    return "extract", m.text, None, json.dumps({k: m.slots[k] for k in SLOTS}, ensure_ascii=False, separators=(",", ":"))
+    return "extract", m.text, json.dumps({k: m.slots[k] for k in SLOTS}, ensure_ascii=False, separators=(",", ":"))
 
 
-def title(m: Message) -> tuple[str, str, None, str]:
+def title(m: Message) -> tuple[str, str, str]:
     """A title."""
-    return "title", m.text, None, m.title
+    return "title", m.text, m.title
+
+
+@dataclass
+class Choice:
+    """A message with options, of which one is right; two texts of one space are of the same matter where their kinds are equal."""
+
+    message: str
+    options: list[str]
+    kinds: list[str]
+    right: int
+    kind: str
+    space: str
 
 
 class Chooser:
-    """Makes examples of choosing."""
+    """Makes choices: of a category or a body, by what a message is about, or of what it wants."""
 
     def __init__(self, composer: Composer):
         self.c, self.rng = composer, composer.rng
 
-    def example(self, lang: str) -> tuple[str, str, list[str], str]:
-        """One example of a random sort."""
+    def example(self, lang: str) -> Choice:
+        """One choice of a random sort."""
         while True:
-            sort = self.rng.choices((self.category, self.unit, self.same, self.case, self.scene, self.nature, self.area), (36, 24, 11, 8, 9, 7, 5))[0]
-            made = sort(lang)
+            made = self.rng.choices((self.category, self.unit, self.nature), (50, 38, 12))[0](lang)
             if made:
                 return made
 
-    def finish(self, m: Message, right: str, wrong: list[str]):
-        """Shuffles the options; none if two of them are equal."""
-        right, wrong = squeeze(right)[:LIMIT].strip(), [squeeze(w)[:LIMIT].strip() for w in wrong]
-        options = list(dict.fromkeys([right, *wrong]))[:8]
-        if len(options) < 2:
+    def finish(self, message: str, kind: str, right: tuple[str, str], wrong: list[tuple[str, str]], space: str) -> Choice | None:
+        """Shuffles the options; none if fewer than two are left of them."""
+        texts: dict[str, str] = {}
+        for text, of in [right, *wrong]:
+            texts.setdefault(squeeze(text)[:LIMIT].strip(), of)
+        chosen = list(texts.items())[:8]
+        if len(chosen) < 2:
             return None
-        self.rng.shuffle(options)
-        return "choose", m.text, options, LETTERS[options.index(right)]
+        self.rng.shuffle(chosen)
+        kinds = [of for _, of in chosen]
+        return Choice(message, [text for text, _ in chosen], kinds, kinds.index(right[1]), kind, space)
+
+    def subject(self, lang: str) -> tuple[str, str]:
+        """A message and the type of what it is about."""
+        r, kinds = self.rng, self.c.kinds[lang]
+        kind = r.choice([k for k in kinds if k not in MOODS])
+        way, about = r.random(), kinds[kind]
+        if way < 0.42:
+            return self.c.compose(lang, kind, long=r.random() < 0.15).text, kind
+        clause = lambda: self.c.pick(about.c)
+        if way < 0.64:
+            return self.c.compose(lang, kind, said=clause()).text, kind
+        if way < 0.78:
+            mark = r.choice(("，", "。", " ")) if lang == "zh" else r.choice((", ", ". ", " - "))
+            return squeeze(mark.join(clause() for _ in range(r.randint(1, 2)))), kind
+        soup = r.choice(SOUP[lang]).format(**{field: self.c.pick(about.k) for field in "abc"})
+        return squeeze(soup if way < 0.93 else self.c.compose(lang, kind, said=soup).text), kind
 
     def others(self, lang: str, kind: str) -> list[str]:
-        """Ids of one to seven other kinds, near ones more often."""
+        """Ids of one to seven other types, near ones more often."""
         r = self.rng
         kinds = self.c.kinds[lang]
-        ids = [k for k in kinds if k != kind]
+        ids = [k for k in kinds if k != kind and k not in MOODS]
         near = [k for k in ids if kinds[k].group == kinds[kind].group]
-        chosen = [r.choice(near) if near and r.random() < 0.25 else r.choice(ids) for _ in range(r.randint(1, 7))]
-        return list(dict.fromkeys(chosen))
+        return list(dict.fromkeys(r.choice(near) if near and r.random() < 0.25 else r.choice(ids) for _ in range(r.randint(1, 7))))
 
     def options_lang(self, lang: str) -> str:
         """The language of the options, seldom the other one."""
-        return lang if self.rng.random() < 0.9 else ("en" if lang == "zh" else "zh")
+        return lang if self.rng.random() < 0.85 else ("en" if lang == "zh" else "zh")
 
-    def category(self, lang: str):
-        """Which category?"""
-        r, m = self.rng, self.c.compose(lang)
+    def words_of(self, kind: Kind, lang: str) -> str:
+        """A few words that explain a type."""
+        if self.rng.random() < 0.4:
+            return self.rng.choice(kind.exp)
+        return ("、" if lang == "zh" else ", ").join(self.c.pick(kind.k) for _ in range(self.rng.randint(2, 5)))
+
+    def category(self, lang: str) -> Choice | None:
+        """Which category? A seventh of the time it is none of them."""
+        r = self.rng
+        message, kind = self.subject(lang)
         lang = self.options_lang(lang)
         kinds = self.c.kinds[lang]
         style = r.choice(("name", "both", "both", "both", "words", "group"))
 
-        def words(id: str) -> str:
+        def words(id: str) -> tuple[str, str]:
             k = kinds[id]
-            name, exp = r.choice(k.cat), r.choice(k.exp)
+            name = r.choice(k.cat if r.random() < 0.6 else k.n)
             if style == "name":
-                return name
+                return name, id
             if style == "words":
-                return exp
+                return self.words_of(k, lang), id
             if style == "group":
-                return f"{k.group}{'：' if lang == 'zh' else ': '}{name}"
-            return r.choice(("{}：{}", "{}（{}）", "{}-{}", "{} {}") if lang == "zh" else ("{}: {}", "{} ({})", "{} - {}")).format(name, exp)
+                return f"{k.group}{'：' if lang == 'zh' else ': '}{name}", id
+            form = r.choice(("{}：{}", "{}: {}", "{}（{}）", "{}-{}", "{} {}") if lang == "zh" else ("{}: {}", "{}: {}", "{} ({})", "{} - {}"))
+            return form.format(name, self.words_of(k, lang)), id
 
-        return self.finish(m, words(m.kind), [words(k) for k in self.others(lang, m.kind)])
+        other = (r.choice(OTHER[lang]), "other")
+        wrong = [words(k) for k in self.others(lang, kind)]
+        way = r.random()
+        if way < 0.15:
+            return self.finish(message, kind, other, wrong, "subject")
+        return self.finish(message, kind, words(kind), wrong[:6] + [other] if way < 0.4 else wrong, "subject")
 
-    def unit(self, lang: str):
+    def unit(self, lang: str) -> Choice | None:
         """Which body deals with it?"""
-        r, m = self.rng, self.c.compose(lang)
+        r = self.rng
+        message, kind = self.subject(lang)
         lang = self.options_lang(lang)
         kinds = self.c.kinds[lang]
         style = r.random()
 
-        def words(id: str) -> str:
+        def words(id: str) -> tuple[str, str]:
             k = kinds[id]
-            unit, duty = r.choice(k.unit), r.choice(k.duty if r.random() < 0.7 else k.exp)
+            unit, duty = r.choice(k.unit if r.random() < 0.6 else k.n), r.choice((r.choice(k.duty), r.choice(k.cat), self.words_of(k, lang)))
             if lang == "zh":
                 unit = (self.c.make.stem() + r.choice(("区", "市", "县", "街道")) if r.random() < 0.3 else r.choice(("", "", "市", "区"))) + unit
-                return unit if style < 0.15 else r.choice(("{}：{}", "{}（{}）", "{}，{}", "{} {}")).format(unit, duty)
-            return unit if style < 0.15 else r.choice(("{}: {}", "{} ({})", "{}, {}")).format(unit, duty)
+                return (unit if style < 0.15 else r.choice(("{}：{}", "{}: {}", "{}（{}）", "{}，{}", "{} {}")).format(unit, duty)), id
+            return (unit if style < 0.15 else r.choice(("{}: {}", "{} ({})", "{}, {}")).format(unit, duty)), id
 
-        return self.finish(m, words(m.kind), [words(k) for k in self.others(lang, m.kind)])
+        return self.finish(message, kind, words(kind), [words(k) for k in self.others(lang, kind)], "subject")
 
-    def case_text(self, lang: str, place: str, raw: str) -> str:
-        """A short second message about a matter."""
-        found: dict[str, str] = {}
-        body, tail = self.c.statement(raw, found)
-        short = tail if self.rng.random() < 0.45 else body
-        if lang == "zh":
-            return (place + self.rng.choice(("", "", "附近", "有人说")) + short)[:44]
-        return f"{short} at {place}"[:46]
-
-    def same(self, lang: str):
-        """The same matter or not?"""
-        r = self.rng
-        m = self.c.compose(lang)
-        if not m.slots["place"]:
-            return None
-        yes, no = r.choice(SAME[lang])
-        truth = r.random() < 0.5
-        place, raw = m.slots["place"], m.raw
-        if not truth:
-            kinds = self.c.kinds[lang]
-            if r.random() < 0.6:
-                place = m.other or (self.c.make.other() if lang == "zh" else self.c.make.en_place()[1])
-            if place == m.slots["place"] or r.random() < 0.4:
-                raw = self.c.pick(kinds[r.choice([k for k in kinds if k != m.kind])].s)
-        text = self.case_text(lang, place, raw)
-        yes, no = yes.replace("{}", text), no.replace("{}", text)
-        return self.finish(m, yes if truth else no, [no if truth else yes])
-
-    def case(self, lang: str):
-        """Which of several earlier cases is it, if any?"""
-        r = self.rng
-        m = self.c.compose(lang)
-        if not m.slots["place"]:
-            return None
-        kinds = self.c.kinds[lang]
-        right = self.case_text(lang, m.slots["place"], m.raw)
-        wrong = []
-        for _ in range(r.randint(1, 4)):
-            near = r.random() < 0.3
-            place = m.slots["place"] if near else (self.c.make.other() if lang == "zh" else self.c.make.en_place()[1])
-            kind = m.kind if not near and r.random() < 0.4 else r.choice([k for k in kinds if k != m.kind])
-            wrong.append(self.case_text(lang, place, self.c.pick(kinds[kind].s)))
-        if r.random() < 0.25:
-            return self.finish(m, r.choice(NEITHER[lang]), wrong)
-        return self.finish(m, right, wrong + ([r.choice(NEITHER[lang])] if r.random() < 0.4 else []))
-
-    def scene(self, lang: str):
-        """Which of two places is the scene?"""
-        for _ in range(30):
-            m = self.c.compose(lang)
-            if m.other and m.slots["place"]:
-                style = self.rng.choice(SCENE[lang])
-                return self.finish(m, style.format(m.slots["place"]), [style.format(m.other)])
-        return None
-
-    def nature(self, lang: str):
+    def nature(self, lang: str) -> Choice | None:
         """Complaint, question, praise, suggestion or nothing?"""
         r = self.rng
         truth = r.choice(list(NATURE[lang]))
-        m = self.c.irrelevant(lang) if truth == "none" else self.c.compose(lang, None if truth == "report" else truth)
-        if truth == "report" and m.kind in NATURE[lang]:
-            return None
+        if truth == "none":
+            message = self.c.irrelevant(lang).text
+        elif truth == "report":
+            message = self.c.compose(lang, r.choice([k for k in self.c.kinds[lang] if k not in MOODS])).text
+        else:
+            message = self.c.compose(lang, truth).text if r.random() < 0.6 else self.c.compose(lang, truth, said=self.c.pick(self.c.kinds[lang][truth].c)).text
         lang = self.options_lang(lang)
         rest = [k for k in NATURE[lang] if k != truth]
         r.shuffle(rest)
-        return self.finish(m, r.choice(NATURE[lang][truth]), [r.choice(NATURE[lang][k]) for k in rest[: r.randint(1, 4)]])
-
-    def area(self, lang: str):
-        """Bodies with the same duty in different places: the place decides."""
-        r = self.rng
-        m = self.c.compose(lang)
-        k = self.c.kinds[lang][m.kind]
-        place = m.slots["place"]
-        if not place:
-            return None
-        unit, duty = r.choice(k.unit), r.choice(k.duty)
-        other = [m.other] if m.other else [self.c.make.other() if lang == "zh" else self.c.make.en_place()[1] for _ in range(r.randint(1, 3))]
-        form = r.choice(("{u}{p}片区：{d}", "{u}（管{p}）", "{p}一带的{u}")) if lang == "zh" else r.choice(("{u}, {p} district", "{u} for {p}"))
-        say = lambda p: form.format(u=unit, p=p, d=duty)
-        return self.finish(m, say(place), [say(o) for o in other])
+        return self.finish(message, truth, (r.choice(NATURE[lang][truth]), truth), [(r.choice(NATURE[lang][k]), k) for k in rest[: r.randint(1, 4)]], "nature")
 
 
 class Source:
-    """An endless stream of examples from one seed."""
+    """Endless streams of examples from one seed."""
 
     def __init__(self, seed: int, validation: bool = False):
         self.composer = Composer(seed, validation)
         self.rng: Random = self.composer.rng
         self.chooser = Chooser(self.composer)
 
-    def example(self, stage: str = "all", task: str | None = None):
-        """One example. Stages: "copy" (short and dull, to learn copying), "short", "all"."""
-        r, c = self.rng, self.composer
-        lang = "zh" if r.random() < 0.7 else "en"
+    def choice(self) -> Choice:
+        """One choice."""
+        return self.chooser.example(self.lang())
+
+    def lang(self) -> str:
+        """The language of an example."""
+        return "zh" if self.rng.random() < 0.7 else "en"
+
+    def example(self, stage: str = "all", task: str | None = None) -> tuple[str, str, str]:
+        """One example of writing. Stages: "copy" (short and dull, to learn copying), "short", "all"."""
+        r, c, lang = self.rng, self.composer, self.lang()
         if stage == "copy" and r.random() < 0.75:
             return extract(c.bare(lang))
-        task = task or r.choices(("extract", "title", "choose"), (64, 20, 16) if stage == "all" else (75, 12, 13))[0]
-        if task == "choose":
-            return self.chooser.example(lang)
+        task = task or r.choices(("extract", "title"), (75, 25) if stage == "all" else (85, 15))[0]
         if r.random() < 0.02:
             m = c.irrelevant(lang)
         elif task == "extract" and r.random() < 0.04:
@@ -224,5 +212,3 @@ class Source:
         else:
             m = c.compose(lang, long=stage == "all" and r.random() < 0.15)
         return extract(m) if task == "extract" else title(m)
-
-

@@ -16,7 +16,7 @@ from decode import Form  # noqa: E402
 from generator.bank import held_out, part, read_kinds  # noqa: E402
 from generator.compose import SLOTS, Composer  # noqa: E402
 from generator.tasks import LIMIT, Source  # noqa: E402
-from model import Shape, hidden, init, wire  # noqa: E402
+from model import Shape, grow, hidden, init, vectors, wire  # noqa: E402
 from tests.make_handwritten import rows  # noqa: E402
 
 TOK = tokens.load(str(HERE.parent / "tokenizer.json"))
@@ -27,7 +27,7 @@ class Generator(unittest.TestCase):
         for validation in (False, True):
             source = Source(17, validation)
             for _ in range(600):
-                task, message, options, answer = source.example("all", "extract")
+                _, message, answer = source.example("all", "extract")
                 slots = json.loads(answer)
                 self.assertEqual(tuple(slots), SLOTS)
                 self.assertEqual(answer, json.dumps(slots, ensure_ascii=False, separators=(",", ":")))
@@ -39,7 +39,7 @@ class Generator(unittest.TestCase):
     def test_titles_keep_to_their_length(self):
         source = Source(18)
         for _ in range(600):
-            _, message, _, answer = source.example("all", "title")
+            _, message, answer = source.example("all", "title")
             if any("一" <= c <= "龥" for c in answer):
                 self.assertLessEqual(len(answer), 24)
             else:
@@ -47,26 +47,31 @@ class Generator(unittest.TestCase):
             self.assertTrue(answer)
 
     def test_choices_have_two_to_eight_different_short_options(self):
-        source = Source(19)
-        seen = set()
+        source, seen, none = Source(19), set(), 0
         for _ in range(600):
-            _, _, options, answer = source.example("all", "choose")
-            self.assertTrue(2 <= len(options) <= 8 and len(set(options)) == len(options))
-            self.assertTrue(all(0 < len(o) <= LIMIT for o in options))
-            self.assertIn(answer, "ABCDEFGH"[: len(options)])
-            seen.add(answer)
-        self.assertEqual(seen, set("ABCDEFGH"))
+            c = source.choice()
+            self.assertTrue(2 <= len(c.options) <= 8 and len(set(c.options)) == len(c.options) == len(c.kinds))
+            self.assertTrue(all(0 < len(o) <= LIMIT for o in c.options))
+            none += c.kinds[c.right] == "other"
+            self.assertIn(c.kinds[c.right], (c.kind, "other"))
+            self.assertEqual(c.kinds.count(c.kinds[c.right]), 1)
+            if c.kinds[c.right] == "other":
+                self.assertNotIn(c.kind, c.kinds)
+            seen.add(c.right)
+        self.assertEqual(seen, set(range(8)))
+        self.assertGreater(none, 20)
 
     def test_the_same_seed_gives_the_same_stream(self):
         a, b, c = Source(5), Source(5), Source(6)
-        first = [a.example() for _ in range(200)]
-        self.assertEqual(first, [b.example() for _ in range(200)])
-        self.assertNotEqual(first, [c.example() for _ in range(200)])
+        some = lambda source: [source.example() if i % 2 else source.choice() for i in range(200)]
+        first = some(a)
+        self.assertEqual(first, some(b))
+        self.assertNotEqual(first, some(c))
 
     def test_held_out_phrases_and_places_never_meet_training(self):
-        for pattern in ("zh_*.txt", "en_*.txt"):
-            for kind in read_kinds(pattern).values():
-                for items in (kind.s, kind.w):
+        for lang in ("zh", "en"):
+            for kind in read_kinds(lang).values():
+                for items in (kind.s, kind.w, kind.k, kind.c):
                     if held_out(items):
                         self.assertFalse(set(part(items, True)) & set(part(items, False)))
         train, validation = Composer(1, False).make, Composer(1, True).make
@@ -74,7 +79,7 @@ class Generator(unittest.TestCase):
         self.assertFalse({train.word() for _ in range(20000)} & {validation.word() for _ in range(20000)})
 
     def test_languages_have_the_same_problem_types(self):
-        self.assertEqual(list(read_kinds("zh_*.txt")), list(read_kinds("en_*.txt")))
+        self.assertEqual(list(read_kinds("zh")), list(read_kinds("en")))
 
 
 class Tokens(unittest.TestCase):
@@ -87,10 +92,6 @@ class Tokens(unittest.TestCase):
     def test_a_frequent_character_is_one_token(self):
         for text in "市民路灯自来水淞沪浦泾岳麓":
             self.assertEqual(len(TOK.encode(text).ids), 1, text)
-
-    def test_letters_of_options_and_answers_are_one_token(self):
-        for letter in "ABCDEFGH":
-            self.assertEqual(len(encode.answer(TOK, letter)), 2)
 
     def test_a_name_has_the_same_tokens_in_message_and_answer(self):
         name = "Kelwick Terrace"
@@ -133,8 +134,8 @@ class Wiring(unittest.TestCase):
         ids, spans = np.full((24, 160), tokens.special("<|pad|>"), np.int32), []
         for row in range(len(ids)):
             while True:
-                task, message, options, answer = source.example("copy", "extract")
-                a, b = encode.prompt(TOK, task, message, options), encode.answer(TOK, answer)
+                task, message, answer = source.example("copy", "extract")
+                a, b = encode.prompt(TOK, task, message), encode.answer(TOK, answer)
                 if len(a) + len(b) <= 160:
                     break
             ids[row, : len(a) + len(b)] = a + b
@@ -148,6 +149,23 @@ class Wiring(unittest.TestCase):
                     right += said[row, at] == ids[row, at + 1]
         self.assertGreater(count, 100)
         self.assertGreater(right / count, 0.9)
+
+
+class Growing(unittest.TestCase):
+    def test_a_wider_model_says_the_same_and_chooses_by_what_words_are_about(self):
+        shape = Shape(dim=96, layers=2, ff=64, head_dim=32)
+        params = wire(init(shape, 7), shape, 7)
+        about = np.random.default_rng(1).standard_normal((shape.vocab, 32)).astype(np.float32) * 0.01
+        wide, larger = grow(params, shape, 128, 128, 7, about)
+        ids = np.random.default_rng(2).integers(0, 8000, (2, 24)).astype(np.int32)
+        before = np.asarray(hidden(params, ids, shape)) @ params["emb"].T
+        after = np.asarray(hidden(wide, ids, larger))[..., : larger.said] @ wide["emb"][:, : larger.said].T
+        self.assertLess(np.abs(before - after).max(), 0.01 * np.abs(before).max())
+        self.assertEqual(larger.said, 96)
+        found = np.asarray(vectors(wide, ids, np.array([23, 23]), larger))
+        bags = about[ids].sum(1)
+        cosine = (found[:, 96:] * bags).sum(1) / np.linalg.norm(bags, axis=1)
+        self.assertGreater(cosine.min(), 0.8)
 
 
 class Handwritten(unittest.TestCase):

@@ -22,8 +22,14 @@ pub struct Loaded {
     pub dialect: Dialect,
     /// Its words.
     pub words: Words,
+    /// What cosines between a message and its options are multiplied by, before they become shares (a model of ours).
+    pub sharpness: f64,
     template: Option<LlamaChatTemplate>,
 }
+
+const SHARPNESS_KEY: &str = "citybrain.choose.sharpness";
+/// Where a model does not say.
+const SHARPNESS: f64 = 20.0;
 
 /// The words of a model.
 pub struct Words {
@@ -60,12 +66,29 @@ impl Loaded {
             bail!("{} has no chat template and not our control tokens: nobody knows how to ask it", path.display());
         }
         let words = Words::of(&model, dialect);
-        let loaded = Self { model, name, dialect, words, template };
+        let sharpness = match meta(SHARPNESS_KEY) {
+            None => SHARPNESS,
+            Some(text) => text.parse().ok().filter(|it: &f64| it.is_finite() && *it > 0.0).with_context(|| format!("{}: {SHARPNESS_KEY} is no number above 0 but {text}", path.display()))?,
+        };
+        let loaded = Self { model, name, dialect, words, sharpness, template };
         // A template that cannot be applied is found now and not at the first request.
         if dialect == Dialect::Chat {
             loaded.chat("a", &[])?;
         }
         Ok(loaded)
+    }
+
+    /// The texts of a choice as tokens: the message, and each option.
+    pub fn choice(&self, prompt: &Prompt) -> Result<(Vec<LlamaToken>, Vec<Vec<LlamaToken>>)> {
+        let mark = control(&self.model, "<|options|>")?;
+        let mut texts: Vec<Vec<LlamaToken>> = vec![Vec::new()];
+        for token in self.tokens(prompt)?.line {
+            if token == mark {
+                texts.push(Vec::new());
+            }
+            texts.last_mut().context("one text at least")?.push(token);
+        }
+        Ok((texts.remove(0), texts))
     }
 
     /// A text as the ids of its tokens; control tokens in it are read as text.

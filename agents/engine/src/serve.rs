@@ -5,7 +5,7 @@
 //! prompt holds nobody up for long. Sequences have separate caches, and no attention that depends on how many there are: an
 //! answer does not depend on its neighbours, bit for bit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2::{LLAMA_FLASH_ATTN_TYPE_DISABLED, LLAMA_FLASH_ATTN_TYPE_ENABLED};
 use llm::grammar::{Constraint, Rule};
 use llm::task::{Dialect, letter};
-use llm::wire::{Ask, End, Mark, Raw, Stats};
+use llm::wire::{Ask, End, Mark, Raw, Stats, micro};
 
 use crate::model::{Loaded, Tokens};
 use crate::pick::{Pick, letters, pick};
@@ -48,6 +48,8 @@ const VECTOR_TOKENS: (usize, usize) = (1_024, 256);
 const LARGE: u64 = 100_000_000;
 /// Beginnings of prompts that are kept for models with a chat template, whose instructions are long.
 const KEPT_MAX: usize = 3;
+/// Options whose vectors are kept.
+const KNOWN_MAX: usize = 4_096;
 /// Shorter beginnings are read again: that costs less than a copy.
 const KEPT_TOKENS_MIN: usize = 16;
 
@@ -90,6 +92,8 @@ pub struct Server<'model> {
     settings: Settings,
     context: LlamaContext<'model>,
     embedder: Option<LlamaContext<'model>>,
+    /// Vectors of options that were asked about before.
+    known: HashMap<Vec<LlamaToken>, Vec<f64>>,
     batch: LlamaBatch<'static>,
     slots: Vec<Option<Slot>>,
     kept: Vec<Option<Kept>>,
@@ -121,6 +125,7 @@ impl<'model> Server<'model> {
             settings,
             context,
             embedder: None,
+            known: HashMap::new(),
             batch: LlamaBatch::new(STEP_TOKENS_MAX, 1),
             slots: (0..settings.sequences).map(|_| None).collect(),
             kept: (0..kept).map(|_| None).collect(),
@@ -146,6 +151,7 @@ impl<'model> Server<'model> {
         let arrived = Instant::now();
         let result = match ask.rule {
             Rule::Embed => self.embed(&ask, arrived).map(|raw| Some(Outcome::Answer(raw))),
+            Rule::Choose { options } if self.loaded.dialect == Dialect::Native => self.weigh(&ask, usize::from(options), arrived).map(|raw| Some(Outcome::Answer(raw))),
             _ => self.seat(ask, arrived).map(|()| None),
         };
         result.unwrap_or_else(|error| Some(Outcome::Failed(format!("{error:#}"))))
@@ -399,10 +405,50 @@ impl<'model> Server<'model> {
         }
     }
 
-    /// The mean of a text's last hidden states, of length one. A long text is known by its beginning.
+    /// A text's vector. A long text is known by its beginning.
     fn embed(&mut self, ask: &Ask, arrived: Instant) -> Result<Raw> {
-        let mut tokens = self.loaded.tokens(&ask.prompt)?.line;
-        tokens.truncate(self.vector_tokens);
+        let tokens = self.loaded.tokens(&ask.prompt)?.line;
+        let vector = self.vector(&tokens)?.into_iter().map(|it| it as f32).collect();
+        Ok(Raw { vector, ..raw_of_vectors(tokens.len().min(self.vector_tokens), 0, arrived) })
+    }
+
+    /// A choice by a model of ours: how near each option's vector is to the message's, as logarithms of shares. No option knows of another or of its own place.
+    fn weigh(&mut self, ask: &Ask, options: usize, arrived: Instant) -> Result<Raw> {
+        let (message, texts) = self.loaded.choice(&ask.prompt)?;
+        if texts.len() != options {
+            bail!("the prompt has {} options, and the rule {options}", texts.len());
+        }
+        let about = self.vector(&message)?;
+        let (mut read, mut reused) = (message.len().min(self.vector_tokens), 0);
+        let mut scores = Vec::with_capacity(options);
+        for text in texts {
+            read += text.len();
+            let vector = match self.known.get(&text) {
+                Some(known) => {
+                    reused += text.len();
+                    known.clone()
+                }
+                None => self.vector(&text)?,
+            };
+            scores.push(self.loaded.sharpness * about.iter().zip(&vector).map(|(one, other)| one * other).sum::<f64>());
+            if self.known.len() >= KNOWN_MAX {
+                self.known.clear();
+            }
+            self.known.insert(text, vector);
+        }
+        let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if !highest.is_finite() || scores.iter().any(|it| !it.is_finite()) {
+            bail!("{NOT_FINITE}");
+        }
+        let sum = highest + scores.iter().map(|it| (it - highest).exp()).sum::<f64>().ln();
+        let best = (0..scores.len()).max_by(|one, other| scores[*one].total_cmp(&scores[*other]).then(other.cmp(one))).unwrap_or(0);
+        self.stats.tokens_reused += reused as u64;
+        Ok(Raw { text: letter(best).to_string(), letters_micro: scores.iter().map(|it| Some(micro(it - sum))).collect(), ..raw_of_vectors(read, reused, arrived) })
+    }
+
+    /// The mean of a text's last hidden states, of length one. A long text is known by its beginning.
+    fn vector(&mut self, tokens: &[LlamaToken]) -> Result<Vec<f64>> {
+        let tokens = &tokens[..tokens.len().min(self.vector_tokens)];
         if self.embedder.is_none() {
             // The mean is taken over one piece of a batch, so that has to hold the whole text.
             let whole = self.vector_tokens as u32;
@@ -423,27 +469,33 @@ impl<'model> Server<'model> {
         embedder.decode(&mut batch).context("the model could not read the text")?;
         let vector = embedder.embeddings_seq_ith(0)?;
         let length = vector.iter().map(|it| f64::from(*it).powi(2)).sum::<f64>().sqrt();
-        let vector = vector.iter().map(|it| (f64::from(*it) / length.max(f64::MIN_POSITIVE)) as f32).collect();
         self.stats.steps += 1;
         self.stats.tokens_prefilled += tokens.len() as u64;
-        let total_us = arrived.elapsed().as_micros() as u64;
-        Ok(Raw {
-            text: String::new(),
-            marks: Vec::new(),
-            letters_micro: Vec::new(),
-            vector,
-            end: End::Complete,
-            tokens_in: tokens.len() as u32,
-            tokens_reused: 0,
-            tokens_out: 0,
-            first_us: total_us,
-            total_us,
-        })
+        Ok(vector.iter().map(|it| f64::from(*it) / length.max(f64::MIN_POSITIVE)).collect())
     }
 }
 
+/// What was said by vectors alone, without writing.
+fn raw_of_vectors(tokens_in: usize, tokens_reused: usize, arrived: Instant) -> Raw {
+    let total_us = arrived.elapsed().as_micros() as u64;
+    Raw {
+        text: String::new(),
+        marks: Vec::new(),
+        letters_micro: Vec::new(),
+        vector: Vec::new(),
+        end: End::Complete,
+        tokens_in: tokens_in as u32,
+        tokens_reused: tokens_reused as u32,
+        tokens_out: 0,
+        first_us: total_us,
+        total_us,
+    }
+}
+
+const NOT_FINITE: &str = "the model's numbers are not finite: its file is damaged";
+
 fn not_finite() -> Outcome {
-    Outcome::Failed("the model's numbers are not finite: its file is damaged".to_owned())
+    Outcome::Failed(NOT_FINITE.to_owned())
 }
 
 impl Slot {

@@ -1,7 +1,7 @@
 //! A choice among any number of options, by a model that is asked of a few at once.
 //!
 //! Groups are asked first, and who comes first or second in a group goes on, until few enough are left for one question. Each
-//! question is asked in both orders: a model likes some letters better than others, whatever stands behind them.
+//! question is asked in both orders: a model likes some letters better than others, whatever stands behind them. One of ours knows no letters, and is asked once.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::backend::{AskError, Backend, Priority, Reply, Request};
 use crate::limits::OPTIONS_MAX;
-use crate::task::Task;
+use crate::task::{Dialect, Task};
 
 /// Of each group so many go on.
 const WINNERS: usize = 2;
@@ -66,6 +66,7 @@ impl<'a> Asker<'a> {
             return Ok(asked.iter().map(|only| (*only, 1_000)).collect());
         }
         let mut sums = vec![0u64; asked.len()];
+        let mut times = 0;
         for backwards in [false, true] {
             let mut order: Vec<usize> = (0..asked.len()).collect();
             if backwards {
@@ -77,8 +78,12 @@ impl<'a> Asker<'a> {
             for (place, share) in order.iter().zip(&choice.shares_ppm) {
                 sums[*place] += u64::from(*share);
             }
+            times += 1;
+            if self.replies.last().is_some_and(|reply| reply.card.dialect == Dialect::Native) {
+                break;
+            }
         }
-        let mut ranked: Vec<(usize, u32)> = asked.iter().zip(sums).map(|(option, ppm)| (*option, (ppm / 2_000).min(1_000) as u32)).collect();
+        let mut ranked: Vec<(usize, u32)> = asked.iter().zip(sums).map(|(option, ppm)| (*option, (ppm / (1_000 * times)).min(1_000) as u32)).collect();
         ranked.sort_by_key(|(option, permille)| (std::cmp::Reverse(*permille), *option));
         Ok(ranked)
     }
@@ -90,7 +95,6 @@ mod tests {
     use crate::answer::Choice;
     use crate::backend::Card;
     use crate::metrics::Metrics;
-    use crate::task::Dialect;
     use crate::wire::{End, Raw};
 
     /// Likes one option best, and letter A a little.
@@ -106,7 +110,7 @@ mod tests {
             let all: u32 = weights.iter().sum();
             let answer = Answer::Choose(Choice { index: 0, shares_ppm: weights.iter().map(|weight| weight * 1_000_000 / all).collect(), mass_ppm: 1_000_000 });
             let raw = Raw { text: String::new(), marks: Vec::new(), letters_micro: Vec::new(), vector: Vec::new(), end: End::Complete, tokens_in: 10, tokens_reused: 0, tokens_out: 1, first_us: 1, total_us: 1 };
-            let card = Card { model: "fake".to_owned(), digest: "0f".to_owned(), dialect: Dialect::Native, sampler: "greedy".to_owned(), build: "test".to_owned() };
+            let card = Card { model: "fake".to_owned(), digest: "0f".to_owned(), dialect: Dialect::Chat, sampler: "greedy".to_owned(), build: "test".to_owned() };
             Ok(Reply { answer, raw, card, prompt_digest: "p".to_owned(), tries: 1, waited_us: 0, total_us: 1 })
         }
 

@@ -217,9 +217,13 @@ impl Task {
             Self::Extract(_) => vec![Part::control("<|extract|>"), message, answer],
             Self::Title(_) => vec![Part::control("<|title|>"), message, answer],
             Self::Choose { options, .. } => {
-                vec![Part::control("<|choose|>"), message, Part::control("<|options|>"), Part::untrusted(&lettered(options)), answer]
+                let mut parts = vec![Part::control("<|choose|>"), message, answer];
+                for option in options {
+                    parts.extend([Part::control("<|options|>"), Part::untrusted(option), Part::control("<|answer|>")]);
+                }
+                parts
             }
-            Self::Embed(_) => vec![message],
+            Self::Embed(_) => vec![Part::control("<|choose|>"), message, answer],
             // A model of ours has no words for it: the instruction is read as text, and the grammar holds the answer.
             Self::Free { instruction, .. } => vec![Part::trusted(instruction), Part::trusted("\n"), message, answer],
         };
@@ -231,7 +235,7 @@ impl Task {
             Self::Extract(_) => EXTRACT,
             Self::Title(_) => TITLE,
             Self::Choose { .. } => CHOOSE,
-            Self::Embed(_) => return self.native(),
+            Self::Embed(message) => return Prompt::Native { parts: vec![Part::untrusted(message.as_str())] },
             Self::Free { instruction, .. } => instruction,
         };
         let message = self.message().as_str();
@@ -409,7 +413,8 @@ mod tests {
         assert_eq!(native(&Task::extract("漏水").unwrap()), "<|extract|>漏水<|answer|>");
         assert_eq!(native(&Task::title("漏水").unwrap()), "<|title|>漏水<|answer|>");
         let choice = Task::choose("漏水", &["供水 水管", "排水 井盖"]).unwrap();
-        assert_eq!(native(&choice), "<|choose|>漏水<|options|>A 供水 水管\nB 排水 井盖\n<|answer|>");
+        assert_eq!(native(&choice), "<|choose|>漏水<|answer|><|options|>供水 水管<|answer|><|options|>排水 井盖<|answer|>");
+        assert_eq!(native(&Task::embed("漏水").unwrap()), "<|choose|>漏水<|answer|>");
     }
 
     #[test]
