@@ -36,7 +36,7 @@ class Kind:
 def read_kinds(lang: str) -> dict[str, Kind]:
     """All problem types of a language, in order."""
     kinds: dict[str, Kind] = {}
-    for path in [*sorted(FOLDER.glob(f"{lang}_*.txt")), FOLDER / f"words_{lang}.txt"]:
+    for path in [*sorted(FOLDER.glob(f"{lang}_*.txt")), *sorted(FOLDER.glob(f"words_{lang}*.txt"))]:
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             if line.startswith("== "):
                 name, *groups = line[3:].split(" | ")

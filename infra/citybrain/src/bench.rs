@@ -1,5 +1,6 @@
 //! `citybrain bench`: what the spine costs on this machine, each figure beside its floor from the same run.
 
+mod asking;
 mod crowd;
 mod feed;
 mod graph;
@@ -16,9 +17,10 @@ use crate::cli::{BenchArgs, Invocation, Ended};
 use crate::home::Home;
 use crate::lang::t;
 
-const BENCHES: [(&str, &str, &str); 6] = [
+const BENCHES: [(&str, &str, &str); 7] = [
     ("ingest", "Kafka 到 Delta 的吞吐，与只读取、只解码的下限并列", "Kafka to Delta, beside the floor of consuming and decoding only"),
     ("latency", "从读数到预警的延迟，与只经过总线的下限并列", "from a reading to its alert, beside the floor of the bus alone"),
+    ("asking", "诉求洪峰：没有与有语言模型时，险情到派单、读数到预警、诉求到答复的延迟", "a flood of messages without and with the language model: danger to order, reading to alert, message to answer"),
     ("windows", "一万个传感器的分钟窗口，与哈希表并列", "one-minute windows of ten thousand sensors, beside a hash map"),
     ("nexmark", "Nexmark 查询，与公布的 Flink 数字并列", "the Nexmark queries, beside Flink's published figures"),
     ("graph", "百万条边的图谱：各类提问的耗时，与逐条读取并列", "a graph of a million edges: how long its questions take, beside reading every duty"),
@@ -38,6 +40,7 @@ pub async fn run(context: &Invocation, args: BenchArgs) -> Result<Ended> {
             Ok(Ended::Done)
         }
         "ingest" => ingest::run(context, &args).await,
+        "asking" => asking::run(context, &args).await,
         "latency" => latency::run(context, &args).await,
         "windows" => windows::run(context, &args).await,
         "nexmark" => nexmark::run(context, &args).await,

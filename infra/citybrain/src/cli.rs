@@ -717,7 +717,7 @@ pub enum AuditAction {
 
 #[derive(Args, Clone)]
 pub struct BenchArgs {
-    /// ingest, latency, windows, nexmark, graph, soak, or list
+    /// ingest, latency, asking, windows, nexmark, graph, soak, or list
     pub name: String,
     /// Events; graph: edges
     #[arg(long)]

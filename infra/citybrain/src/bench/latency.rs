@@ -41,15 +41,17 @@ struct Figures {
     reading_to_alert_ms: Percentiles,
 }
 
+/// Times in milliseconds.
 #[derive(Clone, Copy, Serialize)]
-struct Percentiles {
-    p50: f64,
-    p99: f64,
+pub(super) struct Percentiles {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
     p999: f64,
-    max: f64,
+    pub(super) max: f64,
 }
 
-fn percentiles(mut samples: Vec<Duration>) -> Percentiles {
+/// The percentiles of durations; no numbers for none.
+pub(super) fn percentiles(mut samples: Vec<Duration>) -> Percentiles {
     samples.sort();
     let at = |per_mille: usize| samples.get((samples.len() * per_mille / 1000).min(samples.len().saturating_sub(1))).map_or(f64::NAN, |sample| sample.as_secs_f64() * 1e3);
     Percentiles { p50: at(500), p99: at(990), p999: at(999), max: at(1000) }
@@ -142,18 +144,18 @@ async fn send(service: &Service, rate: u64, events: u64) -> Result<BTreeMap<Stri
     for step in 0..events / per_step {
         ticks.tick().await;
         if let Some(station) = unconfirmed.take() {
-            let alarm = reading(&station, u64::MAX / 2 - step, 60.0);
+            let alarm = gas_reading(&station, u64::MAX / 2 - step, 60.0);
             sent.insert(station, Instant::now());
             acknowledged.push(producer.send("raw.sensor", &alarm.to_kafka(), None));
         }
         for number in 0..per_step {
             let stream = (step * per_step + number) % 2_000;
-            let reading = reading(&format!("bench-{stream}"), step * per_step + number, 1.0);
+            let reading = gas_reading(&format!("bench-{stream}"), step * per_step + number, 1.0);
             acknowledged.push(producer.send("raw.sensor", &reading.to_kafka(), None));
         }
         if step % steps_between_alarms == 0 && begun.elapsed() > WARM_UP {
             let station = format!("bench-alarm-{step}");
-            acknowledged.push(producer.send("raw.sensor", &reading(&station, u64::MAX - step, 60.0).to_kafka(), None));
+            acknowledged.push(producer.send("raw.sensor", &gas_reading(&station, u64::MAX - step, 60.0).to_kafka(), None));
             unconfirmed = Some(station);
         }
         if acknowledged.len() > 50_000 {
@@ -168,7 +170,8 @@ async fn send(service: &Service, rate: u64, events: u64) -> Result<BTreeMap<Stri
     Ok(sent)
 }
 
-fn reading(station: &str, number: u64, percent_lel: f64) -> Event {
+/// A reading of gas, in per cent of the lower explosive limit.
+pub(super) fn gas_reading(station: &str, number: u64, percent_lel: f64) -> Event {
     let data = json!({"datastream": station, "result": percent_lel, "unit": "%LEL", "property": "gas", "station": station, "district": "bench"});
     let mut event = Event::new(format!("{number:020}"), "urn:citybrain:bench:latency", "io.citybrain.sensor.observation.v1").with_json(&data);
     event.time = Some(chrono::Utc::now());
