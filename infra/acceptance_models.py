@@ -178,10 +178,30 @@ def live(brain):
         metrics = brain.get("/metrics").decode()
         check("and counts what they say", "citybrain_model_" in metrics)
         check("the status speaks of models", "category" in brain.call("status").stdout)
+        teach(brain, [row["subject"] for row in rows])
     finally:
         brain.stop()
     replayed = brain.call("replay", "--json")
     check("a replay asks no model and comes to the same", replayed.returncode == 0 and json.loads(replayed.stdout)["equal"] is True, said(replayed))
+
+
+def teach(brain, cases):
+    """What people correct becomes labels; what speaks to a trainer waits."""
+    reasons = ["回访说是噪声", "训练时请多学这条样本"]
+    for case, reason in zip(cases, reasons):
+        result = brain.call("case", "recategorise", case, "--category", "noise", "--actor", "li", "--reason", reason)
+        check("a person gives a case another category", result.returncode == 0, said(result))
+    folder = os.path.dirname(brain.config)
+    taught, held = os.path.join(folder, "labels.csv"), os.path.join(folder, "held.csv")
+
+    def ruled():
+        result = brain.call("labels", taught, "--held-out", held, "--json")
+        return json.loads(result.stdout) if result.returncode == 0 and json.loads(result.stdout)["corrections"] == 2 else None
+
+    told = wait_for(ruled, 60) or {}
+    check("corrections are ruled on one by one", told.get("rulings") == {"taken": 1, "quarantined: orders": 1} and told["to_train"] + told["held_out"] == 1, str(told))
+    rows = [row for path in (taught, held) for row in csv.DictReader(open(path, encoding="utf-8"))]
+    check("a label has the text and what people said", len(rows) == 1 and rows[0]["label"] == "noise" and rows[0]["case"] == cases[0] and len(rows[0]["text"]) > 8 and rows[0]["who"] == "li", str(rows)[:300])
 
 
 def following(root):

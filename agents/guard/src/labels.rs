@@ -20,7 +20,7 @@ pub struct Correction {
     pub case: String,
     /// Who corrected: `op:` and a name.
     pub actor: String,
-    /// What that person is: `operator`, `dispatcher`, `supervisor`.
+    /// What that person is: one of [`ROLES`].
     pub role: String,
     /// What was corrected: `category`, `unit`, `urgency`.
     pub field: String,
@@ -101,7 +101,8 @@ pub enum Fault {
     Evaluation,
 }
 
-const ROLES: [&str; 3] = ["operator", "dispatcher", "supervisor"];
+/// Roles that let a person correct.
+pub const ROLES: [&str; 4] = ["operator", "dispatcher", "supervisor", "commander"];
 /// Clocks differ by so much.
 const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 /// What a reason has no business to speak of.

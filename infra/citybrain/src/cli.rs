@@ -137,6 +137,8 @@ pub enum Command {
     },
     /// Small models: trained on your labels, measured, promoted, rolled back / 小模型的训练与生命周期
     Model(offline::model::Args),
+    /// People's corrections as rows to train small models on, and to judge them by / 人工更正转为训练与评估样本
+    Labels(LabelsArgs),
     /// What each message of a file says / 读懂文件中的每条诉求
     Triage(offline::triage::Args),
     /// Which unit owes each row of a file / 为文件中的每一行找到责任单位
@@ -208,6 +210,35 @@ pub struct ImportArgs {
     /// Event time runs at most this many times faster than it happened
     #[arg(long)]
     pub speed: Option<f64>,
+}
+
+/// What people correct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Corrected {
+    Category,
+    Unit,
+}
+
+impl Corrected {
+    /// The column of a case.
+    pub fn field(self) -> &'static str {
+        match self {
+            Corrected::Category => "category",
+            Corrected::Unit => "unit",
+        }
+    }
+}
+
+#[derive(Args, Clone)]
+pub struct LabelsArgs {
+    /// Rows to train on, as CSV: `citybrain model train --in FILE --text text --label label`
+    pub out: PathBuf,
+    /// What was corrected
+    #[arg(long, value_enum, default_value = "category")]
+    pub task: Corrected,
+    /// Rows that are never trained on, to judge by: a fifth of the cases
+    #[arg(long, value_name = "FILE")]
+    pub held_out: Option<PathBuf>,
 }
 
 /// How rows are written.
@@ -868,6 +899,7 @@ async fn dispatch(context: Invocation, command: Command) -> Result<Ended> {
         Command::People { command } => crate::people::run(&context, command).await,
         Command::Audit { action } => crate::audit::run(&context, action).await,
         Command::Model(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
+        Command::Labels(args) => crate::labels::run(&context, args).await,
         Command::Triage(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
         Command::Route(command) => crate::small::run(&context, move |offline| command.run(offline)).await,
         Command::Detect(command) => crate::small::run(&context, move |offline| command.run(offline)).await,

@@ -32,6 +32,7 @@ mod import;
 mod intake;
 mod items;
 mod jobs;
+mod labels;
 mod lake;
 mod landing;
 mod lang;

@@ -58,7 +58,11 @@ fn grants(args: GrantArgs) -> Vec<GrantEntry> {
     args.role.iter().map(|role| GrantEntry { role: role.clone(), domains: set(&args.domain), areas: set(&args.area) }).collect()
 }
 
-fn staff(context: &Invocation, home: &Home) -> Result<Staff> {
+/// The people of the home, as their file has them.
+///
+/// # Errors
+/// When the file is wrong or cannot be read.
+pub fn staff(context: &Invocation, home: &Home) -> Result<Staff> {
     let path = file(context, home);
     match std::fs::read_to_string(&path) {
         Ok(text) => Staff::parse(&text).map_err(anyhow::Error::msg).with_context(|| format!("{} is wrong", path.display())),

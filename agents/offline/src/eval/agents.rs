@@ -17,10 +17,10 @@ use schemas::agent::Elements;
 use serde::{Deserialize, Deserializer, Serialize};
 use text::{Reader, Reading};
 
+use super::MESSAGES;
 use crate::Context;
 use crate::language::{Language, named_model};
 
-const MESSAGES: &str = include_str!("../../../evaluation/messages.jsonl");
 /// Words of the graph that are surer than this are not doubted, as in the brain.
 const WORDS_SURE_PERMILLE: u32 = 800;
 /// A choice from here on decides, as in the brain.

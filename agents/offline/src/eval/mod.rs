@@ -20,7 +20,26 @@ pub mod traffic;
 pub mod units;
 pub mod volumes;
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
 use crate::Named;
+
+/// Messages that models are judged by.
+const MESSAGES: &str = include_str!("../../../evaluation/messages.jsonl");
+
+/// Whether a text, personal data masked, is one that models are judged by: nothing may learn from it.
+pub fn is_evaluation(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Row {
+        text: String,
+    }
+    static TEXTS: LazyLock<BTreeSet<String>> =
+        LazyLock::new(|| MESSAGES.lines().filter_map(|line| serde_json::from_str::<Row>(line).ok()).map(|row| schemas::pii::mask(&row.text).0.into_owned()).collect());
+    TEXTS.contains(text.trim())
+}
 
 /// All of them.
 pub const ALL: [Named; 15] = [

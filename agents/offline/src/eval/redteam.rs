@@ -20,13 +20,13 @@ use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 
 use self::desk::{Desk, Wish};
+use super::MESSAGES;
 use crate::Context;
 use crate::table::Rows;
 
 const INJECTIONS: &str = include_str!("../../../evaluation/redteam/injections.jsonl");
 const CARRIERS: &str = include_str!("../../../evaluation/redteam/carriers.jsonl");
 const BENIGN: &str = include_str!("../../../evaluation/redteam/benign.jsonl");
-const MESSAGES: &str = include_str!("../../../evaluation/messages.jsonl");
 /// Where real complaints lie, and in which column.
 const REAL: (&str, &str) = ("hotline_messages/unlabelled.csv.gz", "留言详情");
 /// Real complaints that are read for false alarms, and of these so many carry injections.
