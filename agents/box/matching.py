@@ -1,4 +1,4 @@
-"""Choices as training: batches of messages and options, the loss that draws a message to its option, and what words are about by themselves."""
+"""What words are about: vectors whose sums bring messages and the options that are right for them together."""
 
 import jax
 import jax.numpy as jnp
@@ -7,11 +7,10 @@ import numpy as np
 import encode
 import tokenizer as tokens
 from generator.tasks import Source
-from model import vectors
 
 BLOCK = 1024
 MATCH_LENGTHS, OPTION_LENGTH, OPTIONS = (64, 128, 256), 32, 64
-SHARPNESS = 20.0  # of the training's softmax over cosines; what a choice is worth as a probability, the export measures
+SHARPNESS = 20.0  # of the training's softmax over cosines; what a choice is worth as a probability, `evaluate.py` measures
 SMOOTHING = 0.05
 DROPPED = 0.15  # of the words of a message, while learning what words are about
 
@@ -79,21 +78,22 @@ def padded(rows: list[list[int]], length: int, count: int = 0):
     return ids, ends
 
 
-def match_loss(params, ids, ends, options, option_ends, may, right, shape, of=vectors):
-    """Mean cross-entropy of the right options, and how many are the nearest."""
-    score = SHARPNESS * of(params, ids, ends, shape) @ of(params, options, option_ends, shape).T
+def sums(emb, ids, ends):
+    """Sums of the vectors of whole sequences' tokens, of length one."""
+    there = (jnp.arange(ids.shape[1])[None, :] <= ends[:, None])[..., None]
+    v = jnp.sum(emb[ids] * there, axis=1)
+    return v / (jnp.linalg.norm(v, axis=-1, keepdims=True) + 1e-6)
+
+
+def match_loss(params, ids, ends, options, option_ends, may, right):
+    """Mean cross-entropy of the right options (InfoNCE; van den Oord et al. 2018), and how many are the nearest."""
+    emb = params["emb"] * jnp.exp(params["weight"])
+    score = SHARPNESS * sums(emb, ids, ends) @ sums(emb, options, option_ends).T
     logs = jax.nn.log_softmax(jnp.where(may, score, -1e9), axis=-1)
     hit = jnp.take_along_axis(logs, right[:, None], axis=1)[:, 0]
     all_of = jnp.sum(jnp.where(may, logs, 0.0), axis=-1) / jnp.sum(may, axis=-1)
     loss = -jnp.mean((1 - SMOOTHING) * hit + SMOOTHING * all_of)
-    return loss, (jnp.mean(jnp.argmax(logs, axis=-1) == right), -jnp.mean(hit))
-
-
-def bag_vectors(emb, ids, ends):
-    """Sums of what the tokens of whole sequences are about, of length one."""
-    there = (jnp.arange(ids.shape[1])[None, :] <= ends[:, None])[..., None]
-    v = jnp.sum(emb[ids] * there, axis=1)
-    return v / (jnp.linalg.norm(v, axis=-1, keepdims=True) + 1e-6)
+    return loss, jnp.mean(jnp.argmax(logs, axis=-1) == right)
 
 
 def bag(tok, seed: int, width: int, steps: int) -> np.ndarray:
@@ -104,11 +104,10 @@ def bag(tok, seed: int, width: int, steps: int) -> np.ndarray:
     rng = np.random.default_rng([seed, 3])
     params = {"emb": jnp.array(rng.standard_normal((tokens.VOCAB, width)) * 0.05, jnp.float32), "weight": jnp.zeros((tokens.VOCAB, 1))}
     state = {name: (jnp.zeros_like(value), jnp.zeros_like(value)) for name, value in params.items()}
-    vectors_of = lambda p, ids, ends, _: bag_vectors(p["emb"] * jnp.exp(p["weight"]), ids, ends)
 
     @jax.jit
     def move(params, state, batch, t, rate):
-        (_, (right, _)), grads = jax.value_and_grad(match_loss, has_aux=True)(params, *batch, None, vectors_of)
+        (_, right), grads = jax.value_and_grad(match_loss, has_aux=True)(params, *batch)
         new, kept = {}, {}
         for name, p in params.items():
             m, v = 0.9 * state[name][0] + 0.1 * grads[name], 0.98 * state[name][1] + 0.02 * grads[name] ** 2

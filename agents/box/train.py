@@ -3,10 +3,10 @@
     python train.py --out DIR --steps 4000            # the same seed, sources and thread count give the same bytes
     python train.py --out DIR --until 14:40           # as many steps as fit before that time of day (not repeatable: the schedule follows the clock)
     python train.py --out DIR --resume --until 14:40  # goes on from DIR/last.npz
+    python train.py --out DIR --start last.npz --grow 256,512   # learns what words are about, and widens a model that was trained by it
 
-Two kinds of steps take turns. Writing: the loss is taken on answers, with a small weight on some tokens of the message. Matching: the hidden state at the end of a
-message is drawn to that of the option that is right, away from all others of the batch (InfoNCE; van den Oord et al. 2018). Matrices of the layers are trained with
-Muon (momentum made orthogonal), all else with AdamW. Examples come from the generator as they are needed, in blocks; each block is sorted into lengths, so that little is padding.
+Matrices of the layers are trained with Muon (momentum made orthogonal), all else with AdamW. The loss is taken on answers, with a small weight on some tokens
+of the message. Examples come from the generator as they are needed, in blocks; each block is sorted into lengths, so that little is padding.
 """
 
 import argparse
@@ -21,9 +21,9 @@ parser.add_argument("--tokenizer", default=str(Path(__file__).parent / "tokenize
 parser.add_argument("--steps", type=int, default=0)
 parser.add_argument("--until", default="", help="HH:MM")
 parser.add_argument("--resume", action="store_true")
-parser.add_argument("--start", default="", help="a checkpoint whose weights the training starts from, with its schedule begun anew")
-parser.add_argument("--grow", default="", help="DIM,FF: widens the model of --start, and puts what words are about into the new dimensions")
-parser.add_argument("--bag-steps", type=int, default=8000, help="steps of learning what words are about, before --grow puts it in")
+parser.add_argument("--start", default="", help="the checkpoint that --grow widens")
+parser.add_argument("--grow", default="", help="DIM,FF: the sizes after that")
+parser.add_argument("--bag-steps", type=int, default=10_000, help="steps of learning what words are about")
 parser.add_argument("--seed", type=int, default=7)
 parser.add_argument("--batch-tokens", type=int, default=1024)
 parser.add_argument("--copy-share", type=float, default=0.12, help="share of the training spent on practice in copying")
@@ -52,10 +52,11 @@ import numpy as np  # noqa: E402
 import encode  # noqa: E402
 import tokenizer as tokens  # noqa: E402
 from generator.tasks import Source  # noqa: E402
-from matching import BLOCK, Matches, bag, match_loss  # noqa: E402
+from matching import bag  # noqa: E402
 from model import MATRICES, Shape, count, grow, hidden, init, wire  # noqa: E402
 
 LENGTHS = (80, 128, 208)
+BLOCK = 1024
 SCORED = 0.48
 
 
@@ -149,9 +150,9 @@ def orthogonal(g, rounds: int = 5):
     return jnp.swapaxes(x, -1, -2) if tall else x
 
 
-def update(params, state, batch, step, muon_rate, adam_rate, shape, of):
-    """One step of training by the loss `of`."""
-    (loss, (right, answer_loss)), grads = jax.value_and_grad(of, has_aux=True)(params, *batch, shape)
+def update(params, state, batch, step, muon_rate, adam_rate, shape):
+    """One step of training."""
+    (loss, (right, answer_loss)), grads = jax.value_and_grad(loss_of, has_aux=True)(params, *batch, shape)
     total = jnp.sqrt(sum(jnp.sum(g * g) for g in grads.values()))
     clip = jnp.minimum(1.0, 1.0 / (total + 1e-6))
     new, kept = {}, {}
@@ -201,15 +202,15 @@ def main() -> None:
     jax.config.update("jax_compilation_cache_dir", str(out.parent / "compiled"))
     tok = tokens.load(args.tokenizer)
     last = out / "last.npz"
+    if args.grow:
+        params, _, shape, step, block, spent = load(Path(args.start))
+        dim, ff = map(int, args.grow.split(","))
+        wide, shape = grow(params, shape, dim, ff, args.seed, bag(tok, args.seed, dim - shape.dim, args.bag_steps))
+        params = {name: jnp.array(value) for name, value in wide.items()}
+        save(last, params, fresh(params), shape, step, block, spent)
+        return print(f"{count(params):,} parameters, {shape}", flush=True)
     if args.resume:
         params, state, shape, step, block, spent = load(last)
-    elif args.start:
-        params, _, shape, _, block, _ = load(Path(args.start))
-        if args.grow:
-            dim, ff = map(int, args.grow.split(","))
-            params, shape = grow(params, shape, dim, ff, args.seed, bag(tok, args.seed, dim - shape.dim, args.bag_steps))
-            params = {k: jnp.array(v) for k, v in params.items()}
-        state, step, spent = fresh(params), 0, 0.0
     else:
         shape = Shape(dim=args.dim, layers=args.layers, ff=args.ff, heads=args.heads, kv_heads=args.kv_heads, head_dim=args.head_dim)
         params = {k: jnp.array(v) for k, v in wire(init(shape, args.seed), shape, args.seed).items()}
@@ -221,32 +222,29 @@ def main() -> None:
         hour, minute = map(int, args.until.split(":"))
         end = time.time() + (now.replace(hour=hour, minute=minute, second=0) - now).total_seconds()
     batches = Batches(tok, args.seed, args.batch_tokens, block)
-    matches = Matches(tok, args.seed, args.batch_tokens, block)
-    move = jax.jit(update, static_argnames=("shape", "of"), donate_argnums=(0, 1))
+    move = jax.jit(update, static_argnames="shape", donate_argnums=(0, 1))
     begin = saved = shown = time.time()
     total = spent + (end - begin if end else 0)
-    recent, read = {"write": [], "match": []}, 0
+    recent, read = [], 0
     while True:
         now = time.time()
         done = max(step / args.steps if args.steps else 0.0, (spent + now - begin) / total if end else 0.0)
         if done >= 1:
             break
-        stage = stage_of(done, args.copy_share, args.short_share)
-        way = "match" if stage != "copy" and step % 2 else "write"
-        batch = batches.next(stage) if way == "write" else matches.next()
+        batch = batches.next(stage_of(done, args.copy_share, args.short_share))
         rate = rate_of(step, done)
-        params, state, loss, right, answer_loss = move(params, state, batch, step, args.muon_rate * rate, args.adam_rate * rate, shape, loss_of if way == "write" else match_loss)
-        recent[way].append((float(loss), float(right), float(answer_loss)))
-        read += batch[0].size + (batch[2].size if way == "match" else 0)
+        params, state, loss, right, answer_loss = move(params, state, batch, step, args.muon_rate * rate, args.adam_rate * rate, shape)
+        recent.append((float(loss), float(right), float(answer_loss)))
+        read += batch[0].size
         step += 1
         if time.time() - shown > 20:
-            told = ", ".join(f"{way}: loss {m[0]:.3f} answer {m[2]:.3f} right {m[1]:.3f}" for way, rows in recent.items() if rows for m in [np.mean(rows, axis=0)])
-            print(f"{datetime.now():%H:%M:%S} step {step} done {done:.3f} {told} rate {rate:.3f} {read / (time.time() - begin):.0f} tok/s, {read / time.process_time():.0f} for a second of processor", flush=True)
-            recent, shown = {"write": [], "match": []}, time.time()
+            mean = np.mean(recent, axis=0)
+            print(f"{datetime.now():%H:%M:%S} step {step} done {done:.3f} loss {mean[0]:.3f} answer {mean[2]:.3f} right {mean[1]:.3f} rate {rate:.3f} {read / (time.time() - begin):.0f} tok/s, {read / time.process_time():.0f} for a second of processor", flush=True)
+            recent, shown = [], time.time()
         if time.time() - saved > 240:
-            save(last, params, state, shape, step, max(batches.block, matches.block), spent + time.time() - begin)
+            save(last, params, state, shape, step, batches.block, spent + time.time() - begin)
             saved = time.time()
-    save(last, params, state, shape, step, max(batches.block, matches.block), spent + time.time() - begin)
+    save(last, params, state, shape, step, batches.block, spent + time.time() - begin)
     print(f"{step} steps, {read:,} tokens in {time.time() - begin:.0f} s", flush=True)
 
 

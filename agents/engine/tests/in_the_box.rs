@@ -49,3 +49,25 @@ async fn it_finds_what_a_message_is_about() {
     }
     assert!(found * 2 >= MESSAGES.len(), "{found} of {}", MESSAGES.len());
 }
+
+#[tokio::test]
+async fn it_chooses_by_what_words_are_about_wherever_an_option_stands() {
+    let pool = LocalPool::start(config(&in_the_box("citybrain-box.gguf")));
+    assert!(pool.ready(Duration::from_secs(60)).await.is_some());
+    let rows = std::fs::read_to_string(in_the_box("tests/handwritten.jsonl")).unwrap();
+    let (mut right, mut count) = (0, 0);
+    for row in rows.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+        let Some(options) = row["options"].as_array() else { continue };
+        let options: Vec<&str> = options.iter().map(|option| option.as_str().unwrap()).collect();
+        let (text, answer) = (row["text"].as_str().unwrap(), row["answer"].as_u64().unwrap() as usize);
+        let Answer::Choose(choice) = pool.ask(Request::new(Task::choose(text, &options).unwrap(), Priority::Three)).await.unwrap().answer else { panic!("another kind of answer") };
+        let turned: Vec<&str> = options.iter().rev().copied().collect();
+        let Answer::Choose(again) = pool.ask(Request::new(Task::choose(text, &turned).unwrap(), Priority::Three)).await.unwrap().answer else { panic!("another kind of answer") };
+        let back: Vec<u32> = again.shares_ppm.into_iter().rev().collect();
+        assert!(choice.shares_ppm.iter().zip(&back).all(|(one, other)| one.abs_diff(*other) <= 2), "{text}: {:?} {back:?}", choice.shares_ppm);
+        count += 1;
+        right += usize::from(choice.index == answer);
+    }
+    // By chance it would be three in ten, by characters in common seven.
+    assert!(count >= 30 && right * 5 >= count * 4, "{right} of {count}");
+}

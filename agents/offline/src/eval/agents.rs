@@ -135,11 +135,11 @@ fn print(context: &Context, document: &Document) {
         Some(model) => println!("{}: {model}", context.t("语言模型", "language model")),
         None => println!("{}", context.t("没有语言模型：只列基线", "no language model: the baselines alone")),
     }
-    println!("{:<52} {:>6} {:>10} {:>10} {:>10}", "", context.t("条数", "rows"), context.t("基线", "baseline"), context.t("模型", "model"), context.t("级联", "cascade"));
+    println!("{:<60} {:>6} {:>10} {:>10} {:>10}", "", context.t("条数", "rows"), context.t("基线", "baseline"), context.t("模型", "model"), context.t("级联", "cascade"));
     for figure in &document.figures {
         let model = figure.with_model.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
         let cascade = figure.cascade.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-        println!("{:<52} {:>6} {:>10.3} {:>10} {:>10}", figure.what, figure.rows, figure.baseline, model, cascade);
+        println!("{:<60} {:>6} {:>10.3} {:>10} {:>10}", figure.what, figure.rows, figure.baseline, model, cascade);
     }
     for point in &document.curve {
         println!(
@@ -244,6 +244,10 @@ fn judge(graph: &Graph, rows: &[Row], readings: &[Reading], said: Option<&[Said]
         let with_model = said.map(|_| share(count(which, &|at| stands(at, SURE_PERMILLE)), all));
         figure(what, all, share(count(which, &|at| ruled[at]), all), with_model);
     }
+
+    let doubted = count(&asked, &|_| true);
+    let first = said.map(|_| share(count(&asked, &|at| stands(at, 0)), doubted));
+    figure("category, the model's first choice where words are in doubt", doubted, share(count(&asked, &|at| ruled[at]), doubted), first);
 
     // Units among candidates: whose duty the graph says it is by the rules' category, and words in common.
     let with_units: Vec<usize> = (0..rows.len()).filter(|at| rows[*at].unit.is_some() && rows[*at].confusable_units.len() > 1).collect();
