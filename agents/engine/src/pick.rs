@@ -49,15 +49,12 @@ impl PartialOrd for Candidate {
 /// Chooses. `may_end` is false only while measuring.
 pub fn pick(logits: &[f32], words: &Words, machine: Option<&dyn Constraint>, may_end: bool) -> Pick {
     let may_be = |token: usize| if words.ends[token] { may_end } else { !words.pieces[token].is_empty() };
-    let mut best: Option<usize> = None;
-    let mut highest = f32::NEG_INFINITY;
-    for (token, logit) in logits.iter().enumerate() {
-        // The logit first: few are higher than all before them, and words are looked up for those alone.
-        highest = highest.max(*logit);
-        if best.is_none_or(|it| *logit > logits[it]) && may_be(token) {
-            best = Some(token);
-        }
-    }
+    let highest = highest_of(logits);
+    // Nearly always the highest may be said, and the others need not be looked at one by one.
+    let best = logits.iter().position(|it| *it == highest).filter(|it| may_be(*it)).or_else(|| {
+        let rising = |best: Option<usize>, token: usize| if best.is_none_or(|it| logits[token] > logits[it]) && may_be(token) { Some(token) } else { best };
+        (0..logits.len()).fold(None, rising)
+    });
     let Some(best) = best.filter(|it| highest.is_finite() && logits[*it].is_finite()) else { return Pick::NotFinite };
     let chosen = |token: usize, refused: bool| Pick::Token {
         token,
@@ -86,17 +83,49 @@ pub fn pick(logits: &[f32], words: &Words, machine: Option<&dyn Constraint>, may
     Pick::Stuck
 }
 
-/// What lies so far below the highest adds nothing that is seen in a millionth, for any vocabulary.
-const FAR: f32 = -32.0;
+/// Numbers that the compiler works on at once.
+const LANES: usize = 8;
 
-/// Natural logarithm of the sum of all exponentials, with the highest taken out.
+fn highest_of(logits: &[f32]) -> f32 {
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, logit) in lanes.iter_mut().zip(chunk) {
+            *lane = lane.max(*logit);
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Natural logarithm of the sum of all exponentials, with the highest taken out. A number that is none counts as nothing.
 fn log_sum(logits: &[f32], highest: f32) -> f64 {
-    logits.iter().map(|it| it - highest).filter(|it| *it > FAR).map(|it| f64::from(it.exp())).sum::<f64>().ln()
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    let mut lanes = [0_f64; LANES];
+    for chunk in chunks {
+        for (lane, logit) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(exp(logit - highest));
+        }
+    }
+    (lanes.iter().sum::<f64>() + rest.iter().map(|it| f64::from(exp(it - highest))).sum::<f64>()).ln()
+}
+
+/// The exponential of a number up to 0, within two ten-millionths of its value: the series of degree six within half of ln 2, times a power of two (Cody and Waite, 1980).
+/// Without a branch, so that several are done at once: with the library's function a sum over a vocabulary takes an eighth of a small model's step.
+fn exp(x: f32) -> f32 {
+    /// Added and taken away, it leaves the nearest integer.
+    const ROUND: f32 = 12_582_912.0;
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let x = x.max(-87.0);
+    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let f = (x - n * LN_2_HIGH) - n * LN_2_LOW;
+    let series = 1.0 + f * (1.0 + f * (1.0 / 2.0 + f * (1.0 / 6.0 + f * (1.0 / 24.0 + f * (1.0 / 120.0 + f * (1.0 / 720.0))))));
+    series * f32::from_bits(((n as i32 + 127) << 23) as u32)
 }
 
 /// Log-probabilities of letters among all tokens, in millionths of a nat. None when the numbers are none.
 pub fn letters(logits: &[f32], words: &Words, options: usize) -> Option<Vec<i32>> {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let highest = highest_of(logits);
     if !highest.is_finite() {
         return None;
     }
@@ -147,6 +176,22 @@ mod tests {
         assert_eq!(pick(&[f32::NAN; 5], &words(), None, true), Pick::NotFinite);
         assert_eq!(pick(&[f32::NEG_INFINITY; 5], &words(), None, true), Pick::NotFinite);
         assert_eq!(letters(&[f32::NAN; 5], &words(), 2), None);
+    }
+
+    #[test]
+    fn sums_are_exact_to_the_millionth() {
+        for x in (0..=870).map(|it| it as f32 * -0.1) {
+            let exact = f64::from(x).exp();
+            assert!((f64::from(exp(x)) - exact).abs() <= 3e-7 * exact, "{x}");
+        }
+        assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(f32::NAN) < 1e-37);
+        for size in [1_usize, 7, 8, 9, 8_192] {
+            let logits: Vec<f32> = (0..size).map(|it| ((it * 7_919) % 1_000) as f32 * 0.02 - 3.0).collect();
+            let highest = highest_of(&logits);
+            assert_eq!(highest, logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            let exact = logits.iter().map(|it| f64::from(it - highest).exp()).sum::<f64>().ln();
+            assert!((log_sum(&logits, highest) - exact).abs() < 5e-7, "{size}: {} {exact}", log_sum(&logits, highest));
+        }
     }
 
     #[test]
