@@ -32,8 +32,6 @@ use crate::wire::{self, Ask, FromEngine, Raw, Ready, ToEngine};
 pub struct LocalConfig {
     /// The engine's program.
     pub engine: PathBuf,
-    /// What the program is told before everything else, when it is an engine only on demand.
-    pub arguments: Vec<String>,
     /// The model's file.
     pub model: PathBuf,
     /// Threads of the engine. More than the machine has cores makes it slower.
@@ -70,7 +68,6 @@ impl Default for LocalConfig {
     fn default() -> Self {
         Self {
             engine: PathBuf::from("citybrain-engine"),
-            arguments: Vec::new(),
             model: PathBuf::new(),
             threads: 1,
             sequences: 8,
@@ -91,11 +88,6 @@ impl LocalConfig {
         Self { engine: program.with_file_name("citybrain-engine"), model: model.to_owned(), ..Self::default() }
     }
 
-    /// The defaults for a model, with the engine inside of a program that becomes one when it is told so by its first argument.
-    pub fn within(program: &Path, argument: &str, model: &Path) -> Self {
-        Self { engine: program.to_owned(), arguments: vec![argument.to_owned()], model: model.to_owned(), ..Self::default() }
-    }
-
     fn command(&self) -> Command {
         let mut command = Command::new(&self.engine);
         let cache = match self.cache {
@@ -103,7 +95,6 @@ impl LocalConfig {
             Cache::Q8_0 => "q8_0",
         };
         command
-            .args(&self.arguments)
             .arg("--model")
             .arg(&self.model)
             .args(["--threads", &self.threads.to_string()])
@@ -678,10 +669,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let engine = folder.path().join("engine");
-        std::fs::write(&engine, "#!/bin/sh\ntest \"$1\" = engine && exec sleep 60\n").unwrap();
+        std::fs::write(&engine, "#!/bin/sh\nexec sleep 60\n").unwrap();
         std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let config = LocalConfig::within(&engine, "engine", Path::new("model.gguf"));
-        let pool = LocalPool::start(LocalConfig { load_ms_max: 100, pause_ms: 1, ..config });
+        let pool = LocalPool::start(LocalConfig { engine, load_ms_max: 100, pause_ms: 1, ..LocalConfig::default() });
         let asked = pool.ask(Request::new(Task::title("路灯坏了").unwrap(), Priority::Four)).await;
         assert!(matches!(&asked, Err(AskError::Absent(reason)) if reason.contains("not ready within 100 ms")), "{asked:?}");
     }
