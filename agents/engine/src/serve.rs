@@ -423,18 +423,16 @@ impl<'model> Server<'model> {
         let mut scores = Vec::with_capacity(options);
         for text in texts {
             read += text.len();
-            let vector = match self.known.get(&text) {
-                Some(known) => {
-                    reused += text.len();
-                    known.clone()
+            if self.known.contains_key(&text) {
+                reused += text.len();
+            } else {
+                let vector = self.vector(&text)?;
+                if self.known.len() >= KNOWN_MAX {
+                    self.known.clear();
                 }
-                None => self.vector(&text)?,
-            };
-            scores.push(self.loaded.sharpness * about.iter().zip(&vector).map(|(one, other)| one * other).sum::<f64>());
-            if self.known.len() >= KNOWN_MAX {
-                self.known.clear();
+                self.known.insert(text.clone(), vector);
             }
-            self.known.insert(text, vector);
+            scores.push(self.loaded.sharpness * about.iter().zip(&self.known[&text]).map(|(one, other)| one * other).sum::<f64>());
         }
         let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if !highest.is_finite() || scores.iter().any(|it| !it.is_finite()) {

@@ -54,7 +54,8 @@ pub async fn run(context: &Invocation, args: LabelsArgs) -> Result<Ended> {
     }
     let graph = CityGraph::files(&home).unless("").context("the city's files cannot be read: citybrain graph check says what is wrong")?;
     let staff = people::staff(context, &home)?;
-    let steps = lake::rows(&lake, "SELECT \"case\", change, actor, category, unit, reason, at, risk_to_life FROM silver.case_transition ORDER BY id").await?;
+    let by_people = format!("SELECT \"case\" FROM silver.case_transition WHERE NOT starts_with(actor, '{BRAIN}')");
+    let steps = lake::rows(&lake, &format!("SELECT \"case\", change, actor, category, unit, reason, at, risk_to_life FROM silver.case_transition WHERE \"case\" IN ({by_people}) ORDER BY id")).await?;
     let field = args.task.field();
     let mut rows = lake::rows(&lake, &format!("SELECT \"case\", text, label, how, who, CAST(at AS VARCHAR) AS at FROM gold.label WHERE task = '{field}' ORDER BY \"case\"")).await?;
     for row in &mut rows {

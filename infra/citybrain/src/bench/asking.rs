@@ -10,14 +10,13 @@ use anyhow::{Result, bail};
 use bus::Filter;
 use schemas::topics;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::latency::{Percentiles, gas_reading, percentiles};
+use super::latency::{Percentiles, Seen, gas_reading, percentiles, watch};
 use super::scratch_home;
 use crate::cli::{BenchArgs, Ended, Invocation, Part};
 use crate::lang::t;
 use crate::parts::Parts;
-use crate::rows::Rows;
 use crate::service::{Options, Service};
 
 /// Messages for each second when nothing is asked. The busiest city hotline that publishes its figures (Beijing's 12345, 21.4 million reports in 2023)
@@ -107,9 +106,6 @@ fn print(figures: &Figures) {
     }
 }
 
-/// When each was seen first, by what it is called.
-type Seen = BTreeMap<String, Instant>;
-
 async fn half(context: &Invocation, rate: u64, messages: u64) -> Result<Half> {
     let home = scratch_home(context, "bench-asking")?;
     let mut options = Options::quiet();
@@ -122,31 +118,12 @@ async fn half(context: &Invocation, rate: u64, messages: u64) -> Result<Half> {
 
 async fn measure(service: &Service, rate: u64, messages: u64) -> Result<Half> {
     let tap = bus::Tap::start(service.bus.clone(), bus::TapConfig::default())?;
-    // What of a row is looked for, by its topic.
-    let watch = |name: &'static str, filter: Filter, key: fn(&Value) -> Option<&str>| {
-        let reader = tap.reader(name, filter, BTreeMap::new());
-        async move {
-            let mut reader = reader?;
-            let (mut seen, mut rows) = (Seen::new(), Vec::new());
-            while let Some(chunk) = reader.recv().await {
-                let now = Instant::now();
-                for row in Rows::of(&chunk.rows)?.iter() {
-                    let Some(data) = row.data else { continue };
-                    let data: Value = serde_json::from_str(data)?;
-                    if let Some(key) = key(&data) {
-                        seen.entry(key.to_owned()).or_insert(now);
-                    }
-                    rows.push(data);
-                }
-            }
-            anyhow::Ok((seen, rows))
-        }
-    };
-    let alerts = tokio::spawn(watch("alerts", Filter::prefixes([topics::ALERT_PREFIX]), |row| row["originator"].as_str()));
-    let cases = tokio::spawn(watch("cases", Filter::topics([topics::CASE]), |row| row["request"].as_str()));
-    let orders = tokio::spawn(watch("orders", Filter::topics([topics::DISPATCH]), |row| row["case"].as_str()));
-    let questions = tokio::spawn(watch("questions", Filter::topics([topics::REQUEST]), |row| row["case"].as_str()));
-    let answers = tokio::spawn(watch("answers", Filter::topics([topics::ANSWER]), |row| row["case"].as_str()));
+    let watched = |name: &'static str, filter: Filter, key| tokio::spawn(watch(tap.reader(name, filter, BTreeMap::new()), "", key));
+    let alerts = watched("alerts", Filter::prefixes([topics::ALERT_PREFIX]), |row| row["originator"].as_str());
+    let cases = watched("cases", Filter::topics([topics::CASE]), |row| row["request"].as_str());
+    let orders = watched("orders", Filter::topics([topics::DISPATCH]), |row| row["case"].as_str());
+    let questions = watched("questions", Filter::topics([topics::REQUEST]), |row| row["case"].as_str());
+    let answers = watched("answers", Filter::topics([topics::ANSWER]), |row| row["case"].as_str());
     let sent = send(service, rate, messages).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let _ = tokio::time::timeout(PATIENCE, service.settle()).await;

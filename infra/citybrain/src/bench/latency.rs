@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use bus::Filter;
+use bus::{BusError, Filter, TapReader};
 use schemas::Event;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::scratch_home;
 use crate::cli::{BenchArgs, Invocation, Ended};
@@ -84,40 +84,41 @@ pub async fn run(context: &Invocation, args: &BenchArgs) -> Result<Ended> {
     Ok(Ended::Done)
 }
 
-/// When each alarm was seen, by station.
-type Seen = BTreeMap<String, Instant>;
+/// When each was seen first, by what it is called.
+pub(super) type Seen = BTreeMap<String, Instant>;
+
+/// Reads what comes until the tap stops: when each thing was seen first, by `key`, and the rows. Only rows with `mark` in them are parsed.
+pub(super) async fn watch(reader: Result<TapReader, BusError>, mark: &'static str, key: fn(&Value) -> Option<&str>) -> Result<(Seen, Vec<Value>)> {
+    let mut reader = reader?;
+    let (mut seen, mut rows) = (Seen::new(), Vec::new());
+    while let Some(chunk) = reader.recv().await {
+        let now = Instant::now();
+        for row in Rows::of(&chunk.rows)?.iter() {
+            let Some(data) = row.data.filter(|data| data.contains(mark)) else { continue };
+            let data: Value = serde_json::from_str(data)?;
+            if let Some(key) = key(&data) {
+                seen.entry(key.to_owned()).or_insert(now);
+            }
+            rows.push(data);
+        }
+    }
+    Ok((seen, rows))
+}
 
 async fn measure(service: &Service, rate: u64, events: u64) -> Result<Figures> {
     let tap = bus::Tap::start(service.bus.clone(), bus::TapConfig::default())?;
-    let watch = |name: &'static str, filter: Filter, field: &'static str| {
-        let reader = tap.reader(name, filter, BTreeMap::new());
-        async move {
-            let mut reader = reader?;
-            let mut seen = Seen::new();
-            while let Some(chunk) = reader.recv().await {
-                let now = Instant::now();
-                for row in Rows::of(&chunk.rows)?.iter() {
-                    // Cheap enough not to disturb what is measured: only alarms are parsed.
-                    let Some(data) = row.data.filter(|data| data.contains("bench-alarm-")) else { continue };
-                    let data: serde_json::Value = serde_json::from_str(data)?;
-                    if let Some(station) = data[field].as_str() {
-                        seen.entry(station.to_owned()).or_insert(now);
-                    }
-                }
-            }
-            anyhow::Ok(seen)
-        }
-    };
-    let alerts = tokio::spawn(watch("alerts", Filter::prefixes(["alert."]), "originator"));
-    let readings = tokio::spawn(watch("readings", Filter::topics(["raw.sensor"]), "station"));
-    let signals = tokio::spawn(watch("signals", Filter::topics([schemas::topics::SIGNAL]), "station"));
+    // Cheap enough not to disturb what is measured: only alarms are parsed.
+    let watched = |name: &'static str, filter: Filter, key| tokio::spawn(watch(tap.reader(name, filter, BTreeMap::new()), "bench-alarm-", key));
+    let alerts = watched("alerts", Filter::prefixes(["alert."]), |row| row["originator"].as_str());
+    let readings = watched("readings", Filter::topics(["raw.sensor"]), |row| row["station"].as_str());
+    let signals = watched("signals", Filter::topics([schemas::topics::SIGNAL]), |row| row["station"].as_str());
     let sent = send(service, rate, events).await?;
     // An alert that is late is waited for; one that never comes is counted as missing.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let _ = tokio::time::timeout(PATIENCE, service.settle()).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     tap.stop().await;
-    let (alerts, signals, readings) = (alerts.await??, signals.await??, readings.await??);
+    let ((alerts, _), (signals, _), (readings, _)) = (alerts.await??, signals.await??, readings.await??);
     let delays = |seen: &Seen| sent.iter().filter_map(|(station, at)| Some(seen.get(station)?.saturating_duration_since(*at))).collect::<Vec<_>>();
     let to_alert = delays(&alerts);
     Ok(Figures {
