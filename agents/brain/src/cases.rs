@@ -4,7 +4,8 @@
 //! `deadline` its clock, `merge` and `place` which reports are one matter, `machine` the cases of stations, `quality` what
 //! makes a problem order, `opinion` what small models may say, `ask` what is put to a language model, `orders` what people may command, `tell` how it is all said.
 
-mod ask;
+pub(crate) mod ask;
+pub(crate) mod brief;
 mod deadline;
 mod facts;
 mod machine;
@@ -108,7 +109,7 @@ impl State {
             None => {
                 let doubts = self.doubts(turn, &intake, &assigned);
                 self.take_up(turn, &mut case, assigned, (due, working), &intake);
-                self.ask(turn, &case, intake.text, doubts);
+                self.ask(turn, &case, &intake, doubts);
             }
         }
         self.counts.cases += 1;

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use graph::{Change, Entry, Level, Name};
-use schemas::agent::{AgentRequest, Elements};
+use schemas::agent::{AgentRequest, Citation, Draft, Elements};
 use schemas::alert::AlertTransition;
 use schemas::case::CaseTransition;
 use schemas::event::Event;
@@ -85,7 +85,7 @@ pub struct Dispatch {
 pub struct Decision {
     /// Id, made from (sequence, ordinal).
     pub id: String,
-    /// `triage`, `plan`, `correction`, `quality`, `command`, `refused`, `noted`, `silence`, `exercise`, `mode` or `config`.
+    /// `triage`, `draft`, `plan`, `correction`, `quality`, `command`, `refused`, `noted`, `silence`, `exercise`, `mode` or `config`.
     pub kind: String,
     /// The case, alert or setting that it is about.
     pub subject: String,
@@ -129,6 +129,15 @@ pub struct Decision {
     /// The elements of the form that a language model found in the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elements: Option<Elements>,
+    /// Sections of the knowledge base that say something to it, the likeliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub citations: Vec<Citation>,
+    /// What was drafted from them, for a person to use or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<Draft>,
+    /// Why nothing was drafted, or what of the plan no document holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<String>,
     /// The plan that is proposed, sent or turned down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Box<Response>>,
@@ -184,6 +193,9 @@ pub struct Response {
     /// Laws and rules that it rests on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub basis: Vec<String>,
+    /// Sections of the knowledge base that hold it: `document#section`. Empty until they have been looked up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cites: Vec<String>,
     /// What may follow, in words; empty when nothing is expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlook: Option<Name>,

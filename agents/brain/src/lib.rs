@@ -55,6 +55,10 @@ pub use limits::ANSWER_SURE_PERMILLE;
 /// The setting that says of how many of a thousand reports the agents may be asked; 0 at first.
 pub const ASK_PERMILLE: &str = "ask_permille";
 
+/// The setting that says whether documents are looked up for questions of citizens, doubtful cases and plans: `off` at first,
+/// `cited` in the documents' own words, `written` when a language model may write the drafts.
+pub const BRIEFS: &str = "briefs";
+
 /// The setting that says how many plans of a kind of danger people must have approved in a row before the next one of level
 /// Ⅲ needs nobody's approval; 0 at first, which is never.
 pub const PLANS_EARNED: &str = "plans_earned";
@@ -316,12 +320,17 @@ impl Brain {
         self.state.asking.permille
     }
 
+    /// What the setting [`BRIEFS`] is.
+    pub fn briefs(&self) -> &'static str {
+        self.state.asking.briefs.name()
+    }
+
     /// How many plans of a kind people must have approved in a row before the next needs nobody; 0 is never.
     pub fn plans_earned(&self) -> u32 {
         self.state.plans_earned
     }
 
-    /// The questions that wait for an answer, as request and case.
+    /// The questions that wait for an answer, as request and case or incident.
     pub fn awaited(&self) -> impl Iterator<Item = (&str, String)> {
         self.state.asking.awaited()
     }
@@ -357,6 +366,13 @@ fn configure(state: &mut State, key: &str, value: &str) -> Result<String, String
                 Ok(format!("agents are asked about {permille} of a thousand reports at most"))
             }
             Ok(_) | Err(_) => Err(format!("`{}` is not a number of thousandths", quote(value))),
+        },
+        BRIEFS => match cases::ask::Briefs::of(value) {
+            Some(briefs) => {
+                state.asking.briefs = briefs;
+                Ok(format!("documents are looked up: {}", briefs.name()))
+            }
+            None => Err(format!("`{}` is none of off, cited, written", quote(value))),
         },
         PLANS_EARNED => match value.parse::<u32>() {
             Ok(plans) => {

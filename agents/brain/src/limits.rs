@@ -212,6 +212,14 @@ pub(crate) const ASKED_CHARS_MIN: usize = 6;
 pub(crate) const ASKED_CHARS_MAX: usize = 4_000;
 /// Cases about which an answer is awaited; the oldest question is given up when there is one more.
 pub(crate) const ASKED_MAX: usize = 10_000;
+/// Plans about which an answer is awaited; the oldest is given up when there is one more.
+pub(crate) const PLANS_ASKED_MAX: usize = 100;
+/// Citations of a decision, and reasons why something was not drafted.
+pub(crate) const CITATIONS_MAX: usize = 8;
+/// Characters of a section that a citation shows.
+pub(crate) const CITED_CHARS_MAX: usize = 400;
+/// Characters of a draft.
+pub(crate) const DRAFT_CHARS_MAX: usize = 4_000;
 /// Questions that may be saved up for a busy hour, in thousandths.
 pub(crate) const ASK_CREDIT_MAX: u32 = 50_000;
 /// Incidents up to this level get a plan; those of level Ⅳ are only watched.

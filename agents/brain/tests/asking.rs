@@ -2,9 +2,9 @@
 
 mod city;
 
-use brain::{ASK_PERMILLE, Brain, Effect};
+use brain::{ASK_PERMILLE, BRIEFS, Brain, Effect};
 use city::{City, at, decisions, transitions};
-use schemas::agent::{AgentAnswer, AgentRequest, Choice, Elements};
+use schemas::agent::{AgentAnswer, AgentRequest, Brief, Choice, Citation, Draft, Elements};
 use schemas::journal::*;
 use schemas::understood::{Task, Understood};
 
@@ -43,7 +43,7 @@ fn answer(request: &AgentRequest, task: Task, label: &str, permille: u32) -> Age
         sampler: "greedy".to_owned(),
         tokens: 100,
         latency_ms: 50,
-        failed: None,
+        ..AgentAnswer::default()
     }
 }
 
@@ -144,4 +144,90 @@ fn what_waits_is_in_the_snapshot() {
     let restored = Brain::restore(city.brain.graph().clone(), brain::Config::default(), &city.brain.snapshot()).expect("its own snapshot");
     assert_eq!(restored.awaited().map(|(request, case)| (request.to_owned(), case)).collect::<Vec<_>>(), [(request.id, request.case)]);
     assert_eq!(restored.ask_permille(), 1000);
+}
+
+/// Asks what a citizen may ask, and nothing that a category is in doubt about.
+fn inquiry(briefs: &str, permille: &str) -> (City, Option<AgentRequest>) {
+    let mut city = asking(permille);
+    city.hears(at("2026-07-15T09:00"), "settings", Body::ConfigChanged { key: BRIEFS.to_owned(), value: briefs.to_owned() });
+    let understood = Understood { intent: Some("inquiry".to_owned()), ..Understood::default() };
+    let effects = city.understands(at("2026-07-15T10:00"), "hotline", message(1, "请问路灯不亮几天能修好"), Some(understood));
+    let request = asked(&effects).cloned();
+    (city, request)
+}
+
+fn cited(request: &AgentRequest, by: &str) -> AgentAnswer {
+    let section = "proc-street-light#limits".to_owned();
+    let citation = Citation { section: section.clone(), zh: "路灯".to_owned(), en: "Lights".to_owned(), words: "单灯故障3个工作日内修复；".to_owned(), covered_permille: 640 };
+    let draft = Draft { kind: "reply".to_owned(), text: format!("单灯故障3个工作日内修复。[{section}]"), cites: vec![section], by: by.to_owned() };
+    AgentAnswer { request: request.id.clone(), case: request.case.clone(), citations: vec![citation], draft: Some(draft), ..AgentAnswer::default() }
+}
+
+#[test]
+fn documents_are_looked_up_for_questions_and_doubts_when_the_setting_says_so() {
+    assert_eq!(inquiry("off", "0").1, None);
+    assert_eq!(inquiry("nonsense", "0").1, None);
+    let (city, request) = inquiry("cited", "0");
+    let request = request.expect("a question of a citizen");
+    assert!(matches!(&request.brief, Some(Brief::Reply { written: false, unit: Some(unit), .. }) if *unit == city.case(&request.case).unit.clone().expect("a unit")));
+    assert_eq!((request.questions.len(), request.elements, city.brain.asked()), (0, false, [0, 0, 0]), "no model is asked");
+    let (city, request) = inquiry("written", "1000");
+    assert!(matches!(request.expect("asked").brief, Some(Brief::Reply { written: true, .. })));
+    assert_eq!(city.brain.asked(), [1, 0, 0], "what a model writes is counted");
+    let mut city = asking("1000");
+    city.hears(at("2026-07-15T09:00"), "settings", Body::ConfigChanged { key: BRIEFS.to_owned(), value: "cited".to_owned() });
+    let both = asked(&hears(&mut city, "2026-07-15T10:00", message(1, STRANGE))).expect("a doubt").clone();
+    assert!(both.brief.is_some() && both.questions.len() == 1 && both.elements);
+    let mut city = asking("0");
+    city.hears(at("2026-07-15T09:00"), "settings", Body::ConfigChanged { key: BRIEFS.to_owned(), value: "cited".to_owned() });
+    assert_eq!(asked(&hears(&mut city, "2026-07-15T10:00", message(1, "垃圾没人收，路口堆满了"))), None, "no question and no doubt");
+}
+
+#[test]
+fn a_draft_with_its_citation_is_for_a_person_to_use_and_moves_nothing() {
+    for (by, tier) in [("rules", "rules"), ("some", "llm")] {
+        let (mut city, request) = inquiry("cited", "0");
+        let request = request.expect("asked");
+        let before = city.case(&request.case).clone();
+        let effects = city.hears(at("2026-07-15T10:01"), "agents", Body::Answer(cited(&request, by)));
+        let decision = decisions(&effects)[0];
+        assert_eq!((decision.kind.as_str(), decision.tier.as_str(), decision.confidence_permille, decision.citations.len()), ("draft", tier, 640, 1));
+        assert_eq!((decision.draft.as_ref().map(|draft| draft.cites.len()), decision.request.as_ref()), (Some(1), Some(&request.id)));
+        assert!(effects.len() == 1 && *city.case(&request.case) == before, "nothing else follows");
+    }
+}
+
+#[test]
+fn what_cites_nothing_is_no_draft() {
+    for uncited in [Vec::new(), vec!["law-gas#a1".to_owned()]] {
+        let (mut city, request) = inquiry("cited", "0");
+        let request = request.expect("asked");
+        let mut answer = cited(&request, "some");
+        answer.draft.as_mut().expect("one").cites = uncited;
+        let effects = city.hears(at("2026-07-15T10:01"), "agents", Body::Answer(answer));
+        let decision = decisions(&effects)[0];
+        assert_eq!((decision.kind.as_str(), decision.tier.as_str(), &decision.draft), ("draft", "person", &None));
+        assert!(decision.reason.contains("without a citation"), "{}", decision.reason);
+    }
+    let (mut city, request) = inquiry("cited", "0");
+    let request = request.expect("asked");
+    let nothing = AgentAnswer { request: request.id.clone(), case: request.case.clone(), lacking: vec!["no document".to_owned()], ..AgentAnswer::default() };
+    let effects = city.hears(at("2026-07-15T10:01"), "agents", Body::Answer(nothing));
+    assert_eq!((decisions(&effects)[0].tier.as_str(), decisions(&effects)[0].outcome.as_str()), ("person", "no document says anything to it"));
+}
+
+#[test]
+fn an_answer_to_a_doubt_makes_both_decisions_and_a_late_one_still_brings_its_draft() {
+    let mut city = asking("1000");
+    city.hears(at("2026-07-15T09:00"), "settings", Body::ConfigChanged { key: BRIEFS.to_owned(), value: "cited".to_owned() });
+    let request = asked(&hears(&mut city, "2026-07-15T10:00", message(1, STRANGE))).expect("a doubt").clone();
+    let both = AgentAnswer { citations: cited(&request, "rules").citations, draft: cited(&request, "rules").draft, ..answer(&request, Task::Category, "noise", 900) };
+    let mut late = City { brain: Brain::restore(city.brain.graph().clone(), brain::Config::default(), &city.brain.snapshot()).expect("its own"), told: city.told.clone() };
+    let effects = city.hears(at("2026-07-15T10:01"), "agents", Body::Answer(both.clone()));
+    let kinds: Vec<&str> = decisions(&effects).iter().map(|decision| decision.kind.as_str()).collect();
+    assert_eq!((kinds.as_slice(), city.case(&request.case).category.as_str()), (["draft", "triage"].as_slice(), "noise"));
+    late.command(Action::Assign, &request.case, |command| command.unit = Some("drainage".to_owned()));
+    let effects = late.hears(at("2026-07-15T10:05"), "agents", Body::Answer(both));
+    let kinds: Vec<&str> = decisions(&effects).iter().map(|decision| decision.kind.as_str()).collect();
+    assert_eq!((kinds, late.case(&request.case).unit.as_deref()), (vec!["draft"], Some("drainage")));
 }

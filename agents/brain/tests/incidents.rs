@@ -5,6 +5,7 @@ mod common;
 use brain::{Effect, IncidentChange, Relation};
 use chrono::TimeDelta;
 use common::{City, found, with_times};
+use schemas::agent::{AgentAnswer, Brief, Citation};
 use schemas::alert::{AlertState, Verdict};
 use schemas::journal::{Action, AlertOrder, Body, EventRef, HotlineMessage};
 use schemas::signal::{MicroDeg, Signal, SignalKind, SignalState};
@@ -335,6 +336,32 @@ fn where_the_graph_knows_no_unit_of_a_level_the_next_one_above_stands_in() {
     assert!(stands_in.iter().any(|it| it.1), "{stands_in:?}");
     assert!(response.tasks.iter().all(|it| city.brain.graph().unit(&it.unit).is_some()), "every unit is one of the graph");
     assert!(!stands_in.iter().any(|it| it.0 == "water-affairs"), "that task is for level Ⅱ and graver");
+}
+
+#[test]
+fn a_plan_is_held_by_documents_and_keeps_what_it_cites() {
+    let mut city = City::new();
+    let event = EventRef { source: "settings".to_owned(), id: "s".to_owned(), time: None };
+    city.hear(event.clone(), Body::ConfigChanged { key: brain::BRIEFS.to_owned(), value: "cited".to_owned() });
+    city.signal(gauge("urban_flooding", "water_level", "w1", "d03", BURST, 2));
+    let incident = city.brain.incidents().last().expect("one").id.clone();
+    let request = city.effects.iter().find_map(|effect| if let Effect::Ask(request) = effect { Some(request.clone()) } else { None }).expect("asked");
+    let Some(Brief::Plan { plan, tasks, basis, .. }) = &request.brief else { panic!("about a plan: {request:?}") };
+    assert_eq!((request.case.as_str(), request.text.as_str(), plan.as_str()), (incident.as_str(), "", "plan-urban-flooding"));
+    assert!(!basis.is_empty() && tasks.iter().all(|task| task.minutes > 0) && ["city", "district", "street"].iter().all(|level| tasks.iter().any(|task| task.level == *level)), "{tasks:?}");
+    planned(&mut city);
+    let citation = Citation { section: "plan-urban-flooding#tasks".to_owned(), zh: "预案".to_owned(), en: "Plan".to_owned(), words: "字".to_owned(), covered_permille: 900 };
+    let answer = AgentAnswer { request: request.id.clone(), case: incident.clone(), citations: vec![citation], lacking: vec!["no document holds some law".to_owned()], ..AgentAnswer::default() };
+    city.hear(event.clone(), Body::Answer(answer.clone()));
+    let (plans, sent) = planned(&mut city);
+    assert_eq!((plans.len(), sent.len(), plans[0].tier.as_str()), (1, 0, "person"), "no draft of its orders");
+    assert!(plans[0].outcome.ends_with("rests on plan-urban-flooding#tasks") && plans[0].reason.contains("some law"), "{:?}", plans[0]);
+    city.command(Action::ApprovePlan, &incident, "王指挥", AlertOrder::default());
+    let (plans, _) = planned(&mut city);
+    assert_eq!(plans[0].response.as_ref().expect("the plan").cites, ["plan-urban-flooding#tasks"]);
+    // It is answered once.
+    city.hear(event, Body::Answer(answer));
+    assert!(matches!(&city.effects[..], [Effect::Decision(noted)] if noted.kind == "noted"), "{:?}", city.effects);
 }
 
 #[test]

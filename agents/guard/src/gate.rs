@@ -2,11 +2,13 @@
 //!
 //! There are five tools, each with its arguments; anything else is refused, a wrong or additional argument too. Three of them
 //! read, two make a proposal that waits for people: nothing is sent, closed or approved by any. Once untrusted words were read,
-//! a proposal may only name the case and the candidates that were there before. Each call leaves a [`Trace`], personal data
+//! a proposal may only name the case and the candidates that were there before. Each call leaves a [`ToolCall`], personal data
 //! masked. The gate runs no tool: it says whether the caller may.
 
 use std::collections::BTreeMap;
 
+use graph::{Element, Graph};
+use schemas::agent::ToolCall;
 use schemas::pii;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -68,6 +70,17 @@ impl Tool {
 }
 
 impl Agent {
+    /// Its name in traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Triage => "triage",
+            Self::Predict => "predict",
+            Self::Dispatch => "dispatch",
+            Self::Report => "report",
+            Self::Draft => "draft",
+        }
+    }
+
     /// The tools that it may call.
     pub fn tools(self) -> &'static [Tool] {
         match self {
@@ -170,8 +183,30 @@ pub trait World {
     fn has(&self, id: &str) -> bool;
     /// Whether the graph has this unit.
     fn has_unit(&self, id: &str) -> bool;
-    /// How many of a kind a unit has; none when nobody knows.
+    /// How many of a kind a unit has; none when nothing is known of what it has.
     fn stock(&self, unit: &str, kind: &str) -> Option<u32>;
+}
+
+impl World for Graph {
+    fn has(&self, id: &str) -> bool {
+        self.called(id).next().is_some()
+    }
+
+    fn has_unit(&self, id: &str) -> bool {
+        self.unit(id).is_some()
+    }
+
+    fn stock(&self, unit: &str, kind: &str) -> Option<u32> {
+        let mut stock = None;
+        for entry in self.entries() {
+            let Element::Resource(resource) = &entry.element else { continue };
+            if resource.unit == unit {
+                let more = if resource.kind == kind { resource.count } else { 0 };
+                stock = Some(stock.unwrap_or(0_u32).saturating_add(more));
+            }
+        }
+        stock
+    }
 }
 
 /// What one decision has been about and has cost so far.
@@ -293,28 +328,6 @@ pub enum Verdict {
     Refused(Why),
 }
 
-/// What is kept of a call: for traces, tables and people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trace {
-    /// Which call of its decision, from 1.
-    pub number: u32,
-    /// Who called.
-    pub agent: Agent,
-    /// The tool as it was called, at most forty characters of it.
-    pub tool: String,
-    /// Its arguments, personal data masked, long words shortened.
-    pub arguments: Value,
-    /// Whether untrusted words had been read.
-    pub tainted: bool,
-    /// `run`, `waits` or `refused`.
-    pub verdict: String,
-    /// What was taken off, or why it was refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Milliseconds since the decision began.
-    pub elapsed_ms: u32,
-}
-
 /// The gate.
 pub struct Gate<'a> {
     world: &'a dyn World,
@@ -328,7 +341,7 @@ impl<'a> Gate<'a> {
     }
 
     /// Judges a call. `elapsed_ms` is how long the decision has taken so far. Refused calls count as well.
-    pub fn call(&self, session: &mut Session, tool: &str, arguments: &Value, elapsed_ms: u32) -> (Verdict, Trace) {
+    pub fn call(&self, session: &mut Session, tool: &str, arguments: &Value, elapsed_ms: u32) -> (Verdict, ToolCall) {
         session.calls = session.calls.saturating_add(1);
         let verdict = self.judge(session, tool, arguments, elapsed_ms).unwrap_or_else(Verdict::Refused);
         let (word, reason) = match &verdict {
@@ -338,14 +351,15 @@ impl<'a> Gate<'a> {
         };
         let mut kept = shortened(arguments, 0);
         pii::mask_json(&mut kept);
-        let trace = Trace {
+        let trace = ToolCall {
             number: session.calls,
-            agent: session.agent,
+            agent: session.agent.name().to_owned(),
             tool: pii::mask(&tool.chars().take(40).collect::<String>()).0.into_owned(),
             arguments: kept,
             tainted: session.tainted,
             verdict: word.to_owned(),
             reason: reason.map(|reason| pii::mask(&reason).0.into_owned()),
+            found: 0,
             elapsed_ms,
         };
         (verdict, trace)
@@ -585,7 +599,7 @@ mod tests {
             let text = serde_json::to_string(&trace).unwrap();
             assert!(!text.contains("13812345678") && !text.contains("13987654321") && text.len() < 3_000, "{text}");
             assert_eq!((trace.number as usize, trace.verdict.as_str(), trace.tainted, trace.elapsed_ms), (number + 1, "refused", true, 12));
-            assert_eq!(serde_json::from_str::<Trace>(&text).unwrap(), trace);
+            assert_eq!(serde_json::from_str::<ToolCall>(&text).unwrap(), trace);
         }
     }
 }

@@ -15,4 +15,4 @@ mod numbers;
 pub mod sql;
 
 pub use filter::{Filter, Inbound, Outbound};
-pub use gate::{Agent, Gate, Session, Trace};
+pub use gate::{Agent, Gate, Session};

@@ -3,6 +3,9 @@
 /// Questions of citizens with the sections that answer them: JSON lines, see [`crate::evaluate::read`].
 pub const QUERIES: &str = include_str!("../evaluation/queries.jsonl");
 
+/// Questions that none of the shipped documents answers: JSON lines, see [`crate::evaluate::read_unanswered`].
+pub const UNANSWERED: &str = include_str!("../evaluation/unanswered.jsonl");
+
 macro_rules! documents {
     ($($name:literal),+ $(,)?) => {
         /// The starter set: documents of the demonstration city, as (name of the file, text). No authority has issued them.

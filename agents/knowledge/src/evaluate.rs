@@ -62,11 +62,84 @@ pub struct Figures {
     pub mrr: f64,
 }
 
+/// A question that no section answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unanswered {
+    /// Its id.
+    pub id: String,
+    /// `zh` or `en`.
+    pub lang: String,
+    /// Whether it was held back while the limit was chosen.
+    pub held: bool,
+    /// The question or message.
+    pub text: String,
+}
+
+/// What drafts are worth.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Drafts {
+    /// Which questions: `all`, `zh`, `en`, `open`, `held`.
+    pub of: &'static str,
+    /// Whether a draft is always made, of the first hit: the baseline.
+    pub always: bool,
+    /// Questions that documents answer, and those that none does.
+    pub questions: (usize, usize),
+    /// Share of the former for which a draft is made.
+    pub drafted: f64,
+    /// Share of these drafts that cite a right section.
+    pub right: f64,
+    /// Share of the latter for which none is made.
+    pub refused: f64,
+}
+
+/// Drafts for questions with an answer and without one, and how many drafts the check of citations refuses: none, for their
+/// sentences stand in what they cite.
+pub fn drafts(knowledge: &Knowledge, questions: &[Asked], unanswered: &[Unanswered], today: NaiveDate, aliases: &[Vec<String>]) -> (Vec<Drafts>, usize) {
+    let mut refused = 0;
+    // Language, held back, and what a draft cites: ours, the baseline's.
+    let mut cites = |text: &str, lang: &str| -> [Vec<String>; 2] {
+        let hits = knowledge.search(&Query { aliases, limit: 5, ..Query::of(text, today) });
+        let draft = knowledge.reply(&hits, lang == "zh").map(|draft| knowledge.check_answer(&draft, &hits, today));
+        refused += usize::from(matches!(draft, Some(Err(_))));
+        [draft.and_then(Result::ok).map_or_else(Vec::new, |answer| answer.citations), hits.first().map(|hit| hit.section.clone()).into_iter().collect()]
+    };
+    let with: Vec<_> = questions.iter().map(|asked| (asked.lang.as_str(), asked.held, &asked.relevant, cites(&asked.text, &asked.lang))).collect();
+    let without: Vec<_> = unanswered.iter().map(|asked| (asked.lang.as_str(), asked.held, cites(&asked.text, &asked.lang))).collect();
+    let groups: [(&'static str, fn(&str, bool) -> bool); 5] =
+        [("all", |_, _| true), ("zh", |lang, _| lang == "zh"), ("en", |lang, _| lang == "en"), ("open", |_, held| !held), ("held", |_, held| held)];
+    let mut figures = Vec::new();
+    for (of, is_in) in groups {
+        for always in [true, false] {
+            let with: Vec<_> = with.iter().filter(|it| is_in(it.0, it.1)).collect();
+            let without: Vec<_> = without.iter().filter(|it| is_in(it.0, it.1)).collect();
+            let drafted = with.iter().filter(|it| !it.3[usize::from(always)].is_empty()).count();
+            let right = with.iter().filter(|it| it.3[usize::from(always)].iter().any(|id| it.2.contains(id))).count();
+            let refused = without.iter().filter(|it| it.2[usize::from(always)].is_empty()).count();
+            let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
+            figures.push(Drafts { of, always, questions: (with.len(), without.len()), drafted: share(drafted, with.len()), right: share(right, drafted), refused: share(refused, without.len()) });
+        }
+    }
+    (figures, refused)
+}
+
+/// Questions without an answer from JSON lines.
+///
+/// # Errors
+/// The line that is none, with its number.
+pub fn read_unanswered(lines: &str) -> Result<Vec<Unanswered>, String> {
+    rows(lines)
+}
+
 /// Questions from JSON lines.
 ///
 /// # Errors
 /// The line that is none, with its number.
 pub fn read(lines: &str) -> Result<Vec<Asked>, String> {
+    rows(lines)
+}
+
+fn rows<T: serde::de::DeserializeOwned>(lines: &str) -> Result<Vec<T>, String> {
     let lines = lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines.map(|(number, line)| serde_json::from_str(line).map_err(|error| format!("line {}: {error}", number + 1))).collect()
 }

@@ -12,6 +12,7 @@ mod asking;
 mod builtin;
 mod citation;
 mod document;
+mod draft;
 pub mod evaluate;
 mod index;
 pub mod limits;
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-pub use builtin::{DOCUMENTS, QUERIES};
+pub use builtin::{DOCUMENTS, QUERIES, UNANSWERED};
 pub use citation::{Answer, Refused, Sentence, Why};
 pub use document::{Document, Kind, KnowledgeError, Title};
 pub use search::{Hit, Query};

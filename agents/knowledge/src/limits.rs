@@ -41,3 +41,16 @@ pub const CITATIONS_MAX: usize = 8;
 
 /// Characters of an id of a document or of a section.
 pub const ID_CHARS_MAX: usize = 64;
+
+/// Sections that a draft is made of: so many as a person reads, and a right one is among them more often than first.
+pub const DRAFT_SECTIONS_MAX: usize = 3;
+
+/// A section behind the first belongs into a draft when its score is at least so much of the first one's, in thousandths.
+pub const DRAFT_NEAR_PERMILLE: u32 = 700;
+
+/// So much of a question a section must cover for a draft to be made, in thousandths. Chosen on the questions that are not held
+/// back: from here on more than four of five without an answer are refused (`citybrain know eval`).
+pub const DRAFT_COVERED_PERMILLE_MIN: u32 = 260;
+
+/// Characters of a section that a draft takes in.
+pub const PASSAGE_CHARS_MAX: usize = 400;

@@ -30,6 +30,11 @@ impl<'a> Asker<'a> {
         Asker { backend, priority, until: Instant::now() + within, replies: Vec::new() }
     }
 
+    /// How the one who is asked wants to be asked, as far as is known yet.
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.backend.card().map(|card| card.dialect)
+    }
+
     /// Asks one task.
     ///
     /// # Errors

@@ -44,3 +44,6 @@ pub const GGUF_ENTRIES_MAX: u64 = 4_096;
 pub const GGUF_ELEMENTS_MAX: u64 = 4_000_000;
 /// Bytes of one string in a model file; chat templates are the longest.
 pub const GGUF_STRING_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Characters of each section that a reply is written from: three of them, the message and the reply fit into 2,048 tokens.
+pub const REPLY_SECTION_CHARS_MAX: usize = 300;

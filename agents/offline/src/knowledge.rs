@@ -4,11 +4,11 @@
 //! there is no such folder. The words of the graph's categories widen a search.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use ::knowledge::evaluate::{Figures, Method, figures, places, read, unknown};
+use ::knowledge::evaluate::{Drafts, Figures, Method, drafts, figures, places, read, read_unanswered, unknown};
 use ::knowledge::limits::BYTES_MAX;
-use ::knowledge::{Kind, Knowledge, QUERIES, Query};
+use ::knowledge::{Kind, Knowledge, QUERIES, Query, UNANSWERED};
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{Local, NaiveDate};
 use graph::Graph;
@@ -16,6 +16,8 @@ use graph::Graph;
 use crate::Context;
 use crate::route::city;
 
+/// Where a home has its documents.
+const FOLDER: &str = "knowledge";
 /// Folders within folders that are looked into.
 const DEPTH_MAX: usize = 8;
 /// Day of the evaluation: on it every shipped document is valid, so that the figures do not change with the calendar.
@@ -111,11 +113,37 @@ pub fn run(context: &Context) -> Result<()> {
 /// # Errors
 /// A folder that cannot be read, and all that is wrong with its documents, each with file and line.
 pub fn load(context: &Context, folder: Option<&Path>) -> Result<Knowledge> {
-    let own = context.home.join("knowledge");
-    match folder.or_else(|| own.is_dir().then_some(own.as_path())) {
+    match folder {
         Some(folder) => Ok(Knowledge::read(&texts(folder)?)?),
-        None => Ok(Knowledge::builtin()),
+        None => of_home(&context.home),
     }
+}
+
+/// The knowledge base of a home, or what ships with the program where it has none. Reads files.
+///
+/// # Errors
+/// A folder that cannot be read, and all that is wrong with its documents, each with file and line.
+pub fn of_home(home: &Path) -> Result<Knowledge> {
+    let own = home.join(FOLDER);
+    if own.is_dir() { Ok(Knowledge::read(&texts(&own)?)?) } else { Ok(Knowledge::builtin()) }
+}
+
+/// What changes when a document of a home does: the newest change, and how many documents and bytes there are.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn fingerprint(home: &Path) -> Result<(Option<SystemTime>, usize, u64)> {
+    let own = home.join(FOLDER);
+    let mut paths = Vec::new();
+    if own.is_dir() {
+        collect(&own, DEPTH_MAX, &mut paths)?;
+    }
+    let mut seen = (None, paths.len(), 0);
+    for path in &paths {
+        let about = path.metadata().with_context(|| format!("could not look at {}", path.display()))?;
+        seen = (seen.0.max(about.modified().ok()), seen.1, seen.2 + about.len());
+    }
+    Ok(seen)
 }
 
 /// Groups of words that mean one matter: those of the graph's categories.
@@ -228,16 +256,20 @@ fn evaluated(context: &Context, knowledge: &Knowledge, questions: &str) -> Resul
     let found = places(knowledge, &questions, today, &groups);
     let figures = figures(&questions, &found);
     let missed: Vec<&str> = questions.iter().zip(&found[&Method::Search]).filter(|(_, place)| place.is_none_or(|at| at > 3)).map(|(asked, _)| asked.id.as_str()).collect();
+    let unanswered = read_unanswered(UNANSWERED).map_err(|problem| anyhow::anyhow!("questions without an answer: {problem}"))?;
+    let (drafts, refused) = drafts(knowledge, &questions, &unanswered, today, &groups);
+    ensure!(refused == 0, "{refused} drafts in the documents' own words do not pass the check of citations");
     let begun = Instant::now();
     for asked in &questions {
         std::hint::black_box(knowledge.search(&Query { aliases: &groups, ..Query::of(&asked.text, today) }));
     }
     let each_us = begun.elapsed().as_micros() / questions.len().max(1) as u128;
     if context.json {
-        println!("{}", serde_json::json!({ "digest": knowledge.digest(), "documents": knowledge.documents().len(), "sections": knowledge.sections().len(), "figures": figures, "missed": missed, "search_us": each_us }));
+        println!("{}", serde_json::json!({ "digest": knowledge.digest(), "documents": knowledge.documents().len(), "sections": knowledge.sections().len(), "figures": figures, "drafts": drafts, "missed": missed, "search_us": each_us }));
         return Ok(());
     }
     print(context, &figures);
+    print_drafts(context, &drafts);
     println!("{} {} µs, {} {}", context.t("每次检索", "a search takes"), each_us, knowledge.sections().len(), context.t("个条款", "sections"));
     println!("{} {}", context.t("前三条中没有正确条款的问题：", "questions without a right section among the first three:"), missed.iter().take(MISSED_SHOWN).copied().collect::<Vec<_>>().join(" "));
     println!("{}", context.t("问题与文档出自同一作者，用在别处请降低期望。", "One author wrote documents and questions: expect less on yours."));
@@ -255,6 +287,15 @@ fn print(context: &Context, figures: &[Figures]) {
             Method::Search => t("检索", "search"),
         };
         println!("{:<8}{:<26}{:>8}{:>10.3}{:>10.3}{:>8.3}", it.of, method, it.questions, it.first, it.among_three, it.mrr);
+    }
+}
+
+fn print_drafts(context: &Context, drafts: &[Drafts]) {
+    let t = |zh, en| context.t(zh, en);
+    println!("{:<8}{:<26}{:>8}{:>10}{:>10}{:>10}{:>10}", "", t("草稿", "draft"), t("有答案", "answered"), t("成稿", "drafted"), t("引用正确", "right"), t("无答案", "no answer"), t("拒绝", "refused"));
+    for it in drafts {
+        let how = if it.always { t("总取首位", "always the first hit") } else { t("按覆盖度", "when enough is covered") };
+        println!("{:<8}{:<26}{:>8}{:>10.3}{:>10.3}{:>10}{:>10.3}", it.of, how, it.questions.0, it.drafted, it.right, it.questions.1, it.refused);
     }
 }
 

@@ -1,13 +1,17 @@
-//! Agents: they answer what the brain asks, by a language model.
+//! Agents: they answer what the brain asks, by a language model and by documents.
 //!
-//! The worker reads `city.request`, puts each question to a model (crate `llm`) and writes what came of it to `city.answer`, an
+//! The worker reads `city.request`, puts each question to a model (crate `llm`), looks up what documents say (`brief.rs`, by the tools of
+//! `tools.rs`) and writes what came of it to `city.answer`, an
 //! input of the brain. It decides nothing: the brain reads an answer as a proposal among the options that it gave. What a citizen
 //! wrote reaches the model as data, without secrets, and not at all when the content filter stops it; what a model writes
-//! goes on field by field ([`guard::form`]); a model reaches no tool.
+//! goes on field by field ([`guard::form`]); a model reaches no tool: the steps are ours, and each call goes through the gate.
 //!
 //! It keeps nothing but the offset up to which all is answered, in `<home>/agents/answers.json`. After a crash a question may
 //! be answered twice; the brain waits for one answer and notes the other. Without a model, or with one that fails, the answer
 //! says so, and what stands stays.
+
+mod brief;
+mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,15 +20,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bus::{Bus, Producer, Tap, TapReader};
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use graph::Graph;
-use guard::Filter;
-use llm::{Answer, AskError, Asker, Backend, LocalConfig, LocalPool, Priority, RemoteConfig, RemotePool, Task};
+use guard::{Agent, Filter};
+use knowledge::Knowledge;
+use llm::metrics::Metrics;
+use llm::{Answer, AskError, Asker, Backend, Card, LocalConfig, LocalPool, Priority, RemoteConfig, RemotePool, Reply, Request, Task};
 use llm::task::Dialect;
 use schemas::agent::{AgentAnswer, AgentRequest, Choice, Elements, Question};
 use schemas::event::Event;
 use schemas::topics;
-use schemas::understood::RunnerUp;
+use schemas::understood::{RunnerUp, Task as Asked};
 use serde::{Deserialize, Serialize};
 use text::Reader;
 use tokio::sync::watch;
@@ -39,6 +45,8 @@ use crate::progress::Progress;
 use crate::rows::Rows;
 use crate::sequencer::send;
 
+use self::tools::{Sources, Tools};
+
 /// What it is called: its reader, its file, the last part of its events' source.
 const NAME: &str = "answers";
 const ANSWER: &str = "io.citybrain.agent.answer.v1";
@@ -47,7 +55,7 @@ const ASKED_AT_ONCE: usize = 64;
 /// Questions that wait. When there are more, those that are least urgent and have waited longest go without an answer.
 const WAITING_MAX: usize = 2_000;
 /// What `llm.model` says when the model that ships is meant.
-const IN_THE_BOX: &str = "box";
+pub const IN_THE_BOX: &str = "box";
 /// From the question to the answer, everything included: then it is too late for the one who waits.
 const WITHIN: Duration = Duration::from_secs(60);
 /// How often the position is written.
@@ -124,21 +132,70 @@ struct Kept {
     next: i64,
 }
 
-/// What stands between a citizen's words and a model, and between a model's and the city.
+/// Nobody: where no model is configured, documents are looked up all the same.
+pub struct Nobody;
+
+#[async_trait::async_trait]
+impl Backend for Nobody {
+    async fn ask(&self, _: Request) -> Result<Reply, AskError> {
+        Err(AskError::Absent("no language model is configured".to_owned()))
+    }
+
+    fn card(&self) -> Option<Card> {
+        None
+    }
+
+    fn metrics(&self) -> Metrics {
+        Metrics::default()
+    }
+}
+
+/// What stands between a citizen's words and a model, and between a model's and the city; and what the tools read.
 pub struct Guard {
     filter: Filter,
     /// Our own words in the prompts.
     own: Vec<String>,
-    /// Knows the places of the graph, as it was when it was looked at last.
-    reader: RwLock<Option<Reader>>,
+    /// The city as it was when it was looked at last.
+    city: RwLock<Option<Arc<City>>>,
+    /// The documents, if they can be read.
+    knowledge: RwLock<Option<Arc<Knowledge>>>,
+}
+
+/// What is known of the city.
+struct City {
+    graph: Graph,
+    /// Knows the places of the graph.
+    reader: Reader,
+    /// Words of its categories, for searches.
+    aliases: Vec<Vec<String>>,
 }
 
 impl Guard {
-    /// The one of a graph, as far as there is one yet.
-    pub fn of(graph: Option<&Graph>) -> Guard {
-        Guard { filter: Filter::builtin(), own: llm::task::own_words(), reader: RwLock::new(graph.map(Reader::new)) }
+    /// The one of a graph, as far as there is one yet, without documents.
+    pub fn of(graph: Option<Graph>) -> Guard {
+        let guard = Guard { filter: Filter::builtin(), own: llm::task::own_words(), city: RwLock::default(), knowledge: RwLock::default() };
+        if let Some(graph) = graph {
+            guard.know(graph);
+        }
+        guard
+    }
+
+    fn know(&self, graph: Graph) {
+        let city = City { reader: Reader::new(&graph), aliases: offline::knowledge::aliases(&graph), graph };
+        *self.city.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(city));
+    }
+
+    fn city(&self) -> Option<Arc<City>> {
+        self.city.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn knowledge(&self) -> Option<Arc<Knowledge>> {
+        self.knowledge.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+/// When the documents of a home changed last, as far as anybody can tell.
+type Documents = Option<(Option<std::time::SystemTime>, usize, u64)>;
 
 /// Answers questions.
 pub struct Agents {
@@ -147,6 +204,9 @@ pub struct Agents {
     graph: CityGraph,
     graph_version: String,
     producer: Producer,
+    home: PathBuf,
+    /// What the documents were when they were read.
+    documents: Documents,
     file: PathBuf,
     next: i64,
     progress: Progress,
@@ -161,7 +221,7 @@ impl Agents {
     ///
     /// # Errors
     /// When its file is damaged, or the bus cannot be reached.
-    pub async fn open(bus: &Bus, folder: &Path, backend: Arc<dyn Backend>, graph: CityGraph, parts: &Parts) -> Result<Agents> {
+    pub async fn open(bus: &Bus, home: &Path, folder: &Path, backend: Arc<dyn Backend>, graph: CityGraph, parts: &Parts) -> Result<Agents> {
         std::fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
         let file = folder.join(format!("{NAME}.json"));
         let next = match std::fs::read(&file) {
@@ -177,8 +237,9 @@ impl Agents {
         parts.track(&progress);
         info!(next, "agents begin");
         let guard = Arc::new(Guard::of(None));
-        let mut agents = Agents { backend, guard, graph, graph_version: String::new(), producer, file, next, progress, waiting: BTreeMap::new(), asked: BTreeSet::new() };
-        agents.look();
+        let (home, graph_version, documents) = (home.to_owned(), String::new(), None);
+        let mut agents = Agents { backend, guard, graph, graph_version, producer, home, documents, file, next, progress, waiting: BTreeMap::new(), asked: BTreeSet::new() };
+        agents.look().await;
         Ok(agents)
     }
 
@@ -214,7 +275,7 @@ impl Agents {
                     self.asked.remove(&offset);
                 }
                 _ = due.tick() => {
-                    self.look();
+                    self.look().await;
                     if self.answered() > kept {
                         kept = self.answered();
                         self.keep(kept)?;
@@ -241,12 +302,25 @@ impl Agents {
         self.keep(self.answered())
     }
 
-    /// Takes in the graph, when it has changed.
-    fn look(&mut self) {
+    /// Takes in the graph and the documents, when they have changed. Documents with mistakes are told of, and those before stay.
+    async fn look(&mut self) {
         if let Some(graph) = self.graph.unless(&self.graph_version) {
-            *self.guard.reader.write().unwrap_or_else(PoisonError::into_inner) = Some(Reader::new(&graph));
             self.graph_version = graph.version();
+            self.guard.know(graph);
         }
+        let documents = offline::knowledge::fingerprint(&self.home).ok();
+        if documents == self.documents && documents.is_some() {
+            return;
+        }
+        let home = self.home.clone();
+        match tokio::task::spawn_blocking(move || offline::knowledge::of_home(&home)).await.map_err(anyhow::Error::from).flatten() {
+            Ok(knowledge) => {
+                info!(documents = knowledge.documents().len(), digest = knowledge.digest(), "documents are known");
+                *self.guard.knowledge.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(knowledge));
+            }
+            Err(error) => warn!(error = format!("{error:#}"), "the documents of the home cannot be read: those before stay; citybrain know check says more"),
+        }
+        self.documents = documents;
     }
 
     /// The offset before which everything is answered.
@@ -294,7 +368,7 @@ fn empty(request: &AgentRequest) -> AgentAnswer {
     AgentAnswer { request: request.id.clone(), case: request.case.clone(), ..AgentAnswer::default() }
 }
 
-/// Answers one request, as far as the model does.
+/// Answers one request, as far as the model and the documents do.
 pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest) -> AgentAnswer {
     let began = Instant::now();
     let inbound = guard.filter.inward(&request.text);
@@ -302,6 +376,7 @@ pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest
         let terms: Vec<&str> = inbound.found.iter().map(|found| found.term.as_str()).collect();
         return AgentAnswer { failed: Some(format!("the content filter leaves it to people: {}", terms.join(", "))), ..empty(request) };
     }
+    let (city, knowledge) = (guard.city(), guard.knowledge());
     let mut asker = Asker::new(backend, Priority::ALL[usize::from(request.urgency.clamp(1, 4)) - 1], WITHIN);
     let mut told = empty(request);
     let is_zh = inbound.text.chars().any(text::is_han);
@@ -316,13 +391,13 @@ pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest
         let fills = backend.card().is_none_or(|card| card.dialect != Dialect::Native);
         match elements(&mut asker, &inbound.text, fills).await {
             Ok(said) => {
-                let reader = guard.reader.read().unwrap_or_else(PoisonError::into_inner);
-                let (kept, refused) = guard::form::kept(&guard.filter, reader.as_ref(), &guard.own, said, &inbound.text);
+                let reader = city.as_ref().map(|city| &city.reader);
+                let (kept, refused) = guard::form::kept(&guard.filter, reader, &guard.own, said, &inbound.text);
                 if !refused.is_empty() {
                     // Not what it wrote: a log is no place for words that nobody may see.
                     warn!(case = request.case, reasons = refused.len(), "something that the language model wrote does not go on");
                 }
-                let both = match reader.as_ref() {
+                let both = match reader {
                     Some(reader) => guard::form::together(guard::form::found(&reader.read(&inbound.text, None), &inbound.text), kept, fills),
                     None => kept,
                 };
@@ -330,6 +405,16 @@ pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest
             }
             Err(error) => told.failed = Some(error.to_string()),
         }
+    }
+    match (&city, &knowledge) {
+        (Some(city), Some(knowledge)) => {
+            let today = (request.at + TimeDelta::minutes(brain::Config::default().utc_offset_minutes.into())).date_naive();
+            let sources = Sources { graph: &city.graph, aliases: &city.aliases, knowledge, today };
+            propose(sources, request, began, &mut told);
+            brief::brief(&mut asker, guard, sources, request, &inbound.text, began, &mut told).await;
+        }
+        _ if request.brief.is_some() => told.lacking.push("there are no documents that can be read".to_owned()),
+        _ => {}
     }
     let mut prompts = blake3::Hasher::new();
     for reply in &asker.replies {
@@ -344,6 +429,18 @@ pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest
     }
     told.latency_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
     told
+}
+
+/// A unit that was chosen is proposed, as an agent has to: what the gate does not let through is no choice.
+fn propose(sources: Sources<'_>, request: &AgentRequest, began: Instant, told: &mut AgentAnswer) {
+    let Some(question) = request.questions.iter().find(|question| question.task == Asked::Unit) else { return };
+    let candidates: Vec<&str> = question.options.iter().map(|offer| offer.label.as_str()).collect();
+    let Some(at) = told.choices.iter().position(|choice| choice.task == Asked::Unit) else { return };
+    let (unit, permille) = (told.choices[at].label.clone(), told.choices[at].permille);
+    let mut tools = Tools::of(Agent::Dispatch, &request.case, &candidates, true, sources, began, &mut told.calls);
+    if !tools.propose(&unit, &format!("{permille} ‰ of {} candidates", candidates.len())) {
+        told.choices.remove(at);
+    }
 }
 
 async fn choose(asker: &mut Asker<'_>, text: &str, question: &Question, is_zh: bool) -> Result<Option<Choice>, AskError> {
@@ -388,11 +485,8 @@ mod tests {
     use super::*;
     use chrono::DateTime;
     use llm::answer::{Choice as Chosen, Extracted, Span, Value};
-    use llm::metrics::Metrics;
     use llm::wire::{End, Raw};
-    use llm::{Card, Reply, Request};
     use schemas::agent::Offer;
-    use schemas::understood::Task as Asked;
 
     /// A model that likes an option with a word best, and letter A a little; or one that fails.
     struct Fake {
@@ -433,7 +527,9 @@ mod tests {
     }
 
     fn guard() -> Guard {
-        Guard::of(Some(&Graph::builtin()))
+        let guard = Guard::of(Some(Graph::builtin()));
+        *guard.knowledge.write().unwrap() = Some(Arc::new(Knowledge::builtin()));
+        guard
     }
 
     fn request(options: usize) -> AgentRequest {
@@ -446,6 +542,7 @@ mod tests {
             text: "楼上跳绳，孩子没法睡".to_owned(),
             questions: vec![Question { task: Asked::Category, stands: "c0".to_owned(), options: (0..options).map(offer).collect() }],
             elements: true,
+            brief: None,
             graph_version: "g".to_owned(),
             evidence: Vec::new(),
         }

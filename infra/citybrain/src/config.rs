@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use gateway::Admission;
 use serde::{Deserialize, Serialize};
 
+use crate::agents;
 use crate::notify::RECEIVERS_MAX;
 
 /// Everything that can be set.
@@ -54,6 +55,8 @@ pub struct Config {
     pub webhooks: Vec<webhooks::Receiver>,
     /// The language model.
     pub llm: Llm,
+    /// Whether documents are looked up for plans, citizens' questions and doubtful reports.
+    pub documents: bool,
 }
 
 /// The language model that agents ask; without `model` and `endpoints` there is none.
@@ -112,6 +115,7 @@ impl Default for Config {
             log_json: false,
             webhooks: Vec::new(),
             llm: Llm::default(),
+            documents: true,
         }
     }
 }
@@ -158,10 +162,26 @@ const KEYS: &[Key] = &[
         zh: "语言模型：model（GGUF 文件；box 为内置模型）或 endpoints（OpenAI 兼容端点）；均为空则不用模型；ask_permille 为每千件诉求最多询问的件数；见 docs/agents.md",
         en: "language model: model (a GGUF file, or box for the one that ships) or endpoints (OpenAI-compatible); without both there is none; ask_permille: of how many of a thousand reports it may be asked; see docs/agents.md",
     },
+    Key {
+        name: "documents",
+        since: "0.1",
+        zh: "是否检索知识库：为联动预案、市民咨询和存疑诉求附上条款引用与草稿；见 docs/agents.md",
+        en: "whether documents are looked up: citations and drafts for plans, citizens' questions and doubtful reports; see docs/agents.md",
+    },
     Key { name: "kafka_options", since: "0.1", zh: "librdkafka 的其他设置（表）", en: "further librdkafka settings (a table)" },
 ];
 
 impl Config {
+    /// What the brain has agents look up: the setting [`brain::BRIEFS`]. The model that ships has not learnt to write a reply.
+    pub fn briefs(&self) -> &'static str {
+        let writes = !self.llm.endpoints.is_empty() || !matches!(self.llm.model.as_str(), "" | agents::IN_THE_BOX);
+        match (self.documents, writes) {
+            (false, _) => "off",
+            (true, false) => "cited",
+            (true, true) => "written",
+        }
+    }
+
     /// Reads a file; without one, the defaults.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ use crate::audit::AuditHandle;
 use crate::city_files::CityFiles;
 use crate::city_graph::{self, CityGraph};
 use crate::cli::{Invocation, Part};
-use crate::agents::{self, Agents};
+use crate::agents::{self, Agents, Nobody};
 use crate::follow::{Fold, Follower, Late, Levels, Matters, Volumes};
 use crate::home::{Home, HomeLock, Running};
 use crate::jobs::{self, Jobs, Manager, Shop};
@@ -258,9 +258,11 @@ impl Service {
             let progress = Progress::new("brain");
             let files = CityFiles::of(home)?;
             // Nobody answers what is imported or measured.
-            let asks = if options.notify || runs(Part::Agents) { context.config.llm.asks() } else { 0 };
+            let answers = options.notify || runs(Part::Agents);
+            let asks = if answers { context.config.llm.asks() } else { 0 };
+            let briefs = if answers { context.config.briefs() } else { "off" };
             let understanding = Understanding::of(home.root(), brain::Config::default().utc_offset_minutes).reading(asks > 0);
-            let settings = Settings { ask_permille: asks, plans_earned: context.config.plans_earned };
+            let settings = Settings { ask_permille: asks, plans_earned: context.config.plans_earned, briefs };
             let snapshots = SnapshotStore::new(&home.dir("brain"));
             let (driver, handle) = Sequencer::open(&bus, snapshots, &files, context.config.snapshot_every_records, settings, progress.clone(), understanding).await?;
             progress.set(driver.positions());
@@ -285,12 +287,13 @@ impl Service {
         let mut language = None;
         if let Some(graph) = graph.clone().filter(|_| runs(Part::Agents)) {
             let folder = home.dir("agents");
-            if let Some(backend) = agents::backend(&context.config.llm, home.root())? {
-                let agents = Agents::open(&bus, &folder, backend.clone(), graph, &parts).await?;
+            language = agents::backend(&context.config.llm, home.root())?;
+            if language.is_some() || context.config.documents {
+                let backend = language.clone().unwrap_or_else(|| Arc::new(Nobody));
+                let agents = Agents::open(&bus, home.root(), &folder, backend, graph, &parts).await?;
                 let (reader, progress) = (agents.reader(&tap)?, agents.progress());
                 tasks.push(supervise.run("agents", agents.run(reader, stopped.clone())));
                 following.push(Reading { progress, filter: Filter::topics([schemas::topics::REQUEST]), job: None });
-                language = Some(backend);
             }
             following.push(follow::<Volumes>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);
             following.push(follow::<Late>(&bus, &tap, &folder, &supervise, &mut tasks, &stopped).await?);

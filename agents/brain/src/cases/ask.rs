@@ -1,18 +1,20 @@
 //! Asking the agents: what rules and small models are not sure of is put to a language model, within a budget, and comes back as
 //! a record. What comes back decides only among what was asked, only while nobody has moved the case, and never makes a
-//! matter less urgent. Where the answer is not sure either, a person is to look.
+//! matter less urgent. Where the answer is not sure either, a person is to look. What documents say to a question of a
+//! citizen, and to the plan of an incident, is asked for as well: a draft decides nothing (`brief.rs`).
 //!
-//! Nobody is asked until the setting `ask_permille` is above 0.
+//! No model is asked until the setting `ask_permille` is above 0, and no document until `briefs` is.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use graph::Graph;
-use schemas::agent::{AgentAnswer, AgentRequest, Choice, Offer, Question};
+use schemas::agent::{AgentAnswer, AgentRequest, Brief, Choice, Offer, Question};
 use schemas::case::CaseState;
 use schemas::understood::{Opinion, Role, Task};
 use serde::{Deserialize, Serialize};
 
+use super::brief::drafted;
 use super::opinion::{Assigned, PERSON, is_last_resort};
 use super::{Intake, MACHINE, RULES as BRAIN, Said, case_seq};
 use crate::effect::{Candidate, Decision, Effect};
@@ -20,21 +22,56 @@ use crate::limits;
 use crate::state::{Case, State, Turn, quote};
 
 /// Who decides by a language model's answer.
-const LLM: &str = "llm";
+pub(super) const LLM: &str = "llm";
+/// The intent of somebody who wants to know something.
+const INQUIRY: &str = "inquiry";
 
 /// What is remembered of asking.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Asking {
     /// Of a thousand reports so many may be asked about.
     pub(crate) permille: u32,
+    /// Whether documents are looked up, and whether a language model may write what is drafted from them.
+    #[serde(default)]
+    pub(crate) briefs: Briefs,
     /// What reports have given and questions have not taken, in thousandths of a question.
     credit: u32,
     /// Cases about which an answer is awaited.
     waiting: BTreeMap<u64, Waiting>,
+    /// Plans of incidents about which an answer is awaited, the oldest first.
+    #[serde(default)]
+    pub(super) plans: Vec<PlanAsked>,
     /// Questions asked, answers that came in time, and answers that decided.
     pub(crate) asked: u64,
     pub(crate) answered: u64,
     pub(crate) decided: u64,
+}
+
+/// What is looked up for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Briefs {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What documents say, in their own words.
+    Cited,
+    /// The same, and a language model may write the draft.
+    Written,
+}
+
+impl Briefs {
+    pub(crate) fn of(name: &str) -> Option<Briefs> {
+        [Briefs::Off, Briefs::Cited, Briefs::Written].into_iter().find(|briefs| briefs.name() == name)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Briefs::Off => "off",
+            Briefs::Cited => "cited",
+            Briefs::Written => "written",
+        }
+    }
 }
 
 /// What was asked.
@@ -44,12 +81,31 @@ struct Waiting {
     /// When the case had moved last.
     moved: DateTime<Utc>,
     questions: Vec<(Task, Vec<String>)>,
+    /// Whether a draft is wanted.
+    #[serde(default)]
+    brief: bool,
+    /// Whether it may cost a language model's time.
+    #[serde(default = "yes")]
+    paid: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A plan about which an answer is awaited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PlanAsked {
+    pub(super) request: String,
+    pub(super) incident: String,
+    pub(super) scenario: String,
 }
 
 impl Asking {
-    /// The questions that wait for an answer, as request and case.
+    /// The questions that wait for an answer, as request and case or incident.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = (&str, String)> {
-        self.waiting.iter().map(|(seq, waiting)| (waiting.request.as_str(), super::case_id(*seq)))
+        let cases = self.waiting.iter().map(|(seq, waiting)| (waiting.request.as_str(), super::case_id(*seq)));
+        cases.chain(self.plans.iter().map(|plan| (plan.request.as_str(), plan.incident.clone())))
     }
 }
 
@@ -57,38 +113,45 @@ impl State {
     /// What is to be asked about a report, if anything: a category that neither words nor a model are sure of, or that both see
     /// differently; a unit where the graph knows none but the one of last resort.
     pub(crate) fn doubts(&self, turn: &Turn<'_>, intake: &Intake<'_>, assigned: &Assigned) -> Vec<Question> {
-        // What nobody has read for orders to machines goes to no machine.
-        let Some(understood) = intake.understood.filter(|understood| !understood.is_for_people()) else { return Vec::new() };
-        let says_much = intake.text.chars().count() >= limits::ASKED_CHARS_MIN;
-        if self.asking.permille == 0 || intake.chosen || intake.channel == MACHINE || !says_much {
-            return Vec::new();
-        }
+        let Some(understood) = intake.understood.filter(|_| self.asking.permille > 0 && !intake.chosen && is_for_machines(intake)) else { return Vec::new() };
         let opinions = &understood.opinions;
         [category(turn.graph, intake, opinions), unit(turn.graph, assigned, opinions)].into_iter().flatten().collect()
     }
 
-    /// Asks about a case that was just taken up, when the budget allows it; each report adds to that.
-    pub(crate) fn ask(&mut self, turn: &mut Turn<'_>, case: &Case, text: &str, questions: Vec<Question>) {
+    /// Asks about a case that was just taken up: questions and what a model may write when the budget allows it, to which each
+    /// report adds; what documents say when it is in doubt, or a question itself.
+    pub(crate) fn ask(&mut self, turn: &mut Turn<'_>, case: &Case, intake: &Intake<'_>, mut questions: Vec<Question>) {
         let asking = &mut self.asking;
         asking.credit = (asking.credit + asking.permille).min(limits::ASK_CREDIT_MAX);
-        if questions.is_empty() || asking.credit < 1000 {
+        let is_inquiry = intake.understood.is_some_and(|understood| understood.intent.as_deref() == Some(INQUIRY));
+        let is_brief = asking.briefs != Briefs::Off && is_for_machines(intake) && (is_inquiry || !questions.is_empty());
+        let would_write = is_brief && asking.permille > 0 && asking.briefs == Briefs::Written;
+        let paid = asking.credit >= 1000 && (would_write || !questions.is_empty());
+        if !paid {
+            questions.clear();
+        }
+        if !paid && !is_brief {
             return;
         }
-        asking.credit -= 1000;
-        asking.asked += 1;
+        if paid {
+            asking.credit -= 1000;
+            asking.asked += 1;
+        }
+        let brief = is_brief.then(|| Brief::Reply { unit: case.unit.clone(), place: case.district.clone(), written: paid && would_write });
         let request = AgentRequest {
             id: turn.next_id(),
             case: case.id.clone(),
             at: turn.at,
             urgency: case.urgency,
-            text: text.chars().take(limits::ASKED_CHARS_MAX).collect(),
-            elements: true,
+            text: intake.text.chars().take(limits::ASKED_CHARS_MAX).collect(),
+            elements: !questions.is_empty(),
             questions,
+            brief,
             graph_version: turn.graph.version(),
             evidence: turn.evidence(),
         };
         let labels = |question: &Question| (question.task, question.options.iter().map(|offer| offer.label.clone()).collect());
-        let waiting = Waiting { request: request.id.clone(), moved: case.moved, questions: request.questions.iter().map(labels).collect() };
+        let waiting = Waiting { request: request.id.clone(), moved: case.moved, questions: request.questions.iter().map(labels).collect(), brief: is_brief, paid };
         asking.waiting.insert(turn.seq, waiting);
         if asking.waiting.len() > limits::ASKED_MAX {
             asking.waiting.pop_first();
@@ -96,13 +159,20 @@ impl State {
         turn.effects.push(Effect::Ask(request));
     }
 
-    /// Somebody has taken a case in hand: what is answered about it now comes too late.
+    /// Somebody has taken a case in hand: what is chosen about it now comes too late. A draft is still of use.
     pub(crate) fn unask(&mut self, seq: u64) {
-        self.asking.waiting.remove(&seq);
+        match self.asking.waiting.get_mut(&seq) {
+            Some(waiting) if waiting.brief => waiting.questions.clear(),
+            _ => drop(self.asking.waiting.remove(&seq)),
+        }
     }
 
     /// An answer has come.
     pub(crate) fn answered(&mut self, turn: &mut Turn<'_>, answer: &AgentAnswer) {
+        if let Some(at) = self.asking.plans.iter().position(|plan| plan.request == answer.request) {
+            let plan = self.asking.plans.remove(at);
+            return self.plan_cited(turn, &plan.incident, &plan.scenario, answer);
+        }
         let (subject, request) = (quote(&answer.case), quote(&answer.request));
         let asked = case_seq(&answer.case).filter(|seq| self.asking.waiting.get(seq).is_some_and(|waiting| waiting.request == answer.request));
         let Some((seq, waiting)) = asked.and_then(|seq| Some((seq, self.asking.waiting.remove(&seq)?))) else {
@@ -114,10 +184,17 @@ impl State {
         // Like a command, an answer happens at the time of what it is about.
         turn.timeline = case.timeline;
         turn.at = self.clocks.at(case.timeline).unwrap_or(case.moved).max(case.moved);
+        if waiting.brief {
+            let decision = drafted(turn, answer, &case);
+            turn.effects.push(Effect::Decision(decision));
+        }
+        self.asking.answered += u64::from(waiting.paid);
+        if waiting.questions.is_empty() {
+            return;
+        }
         if case.moved != waiting.moved || case.state != CaseState::Assigned || case.merged_into.is_some() {
             return turn.decide("noted", &subject, LLM, "answer too late", format!("the case has moved since: {}", case.state.zh()));
         }
-        self.asking.answered += 1;
         let sure = |task: Task| {
             let options = waiting.questions.iter().find(|(asked, _)| *asked == task).map(|(_, options)| options)?;
             let choice = answer.choices.iter().find(|choice| choice.task == task && options.contains(&choice.label))?;
@@ -183,6 +260,12 @@ fn told(turn: &Turn<'_>, answer: &AgentAnswer, case: &Case, sure: &[&Option<Choi
         latency_ms: Some(answer.latency_ms),
         ..turn.decision("triage", &case.id, LLM, &outcome, format!("a language model was asked: {by}"))
     }
+}
+
+/// Whether machines may read what was written: somebody has read it for orders to machines, and it says something.
+fn is_for_machines(intake: &Intake<'_>) -> bool {
+    let is_read = intake.understood.is_some_and(|understood| !understood.is_for_people());
+    is_read && intake.channel != MACHINE && intake.text.chars().count() >= limits::ASKED_CHARS_MIN
 }
 
 /// The question of the category, if there is one.

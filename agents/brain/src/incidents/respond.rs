@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use graph::{Graph, Here, Level, Name, Plan, Scenario, Task, When};
+use schemas::agent::AgentAnswer;
 use schemas::journal::{Action, Command};
 use serde::{Deserialize, Serialize};
 
 use super::{Incident, here, when};
+use crate::cases::brief::{taken, told};
 use crate::cases::opinion::{PERSON, RULES};
 use crate::effect::{Decision, Dispatch, Effect, Expected, Response, ResponseResource, ResponseTask};
 use crate::limits;
@@ -58,7 +60,8 @@ impl State {
             // The gravest are for people, whatever was earned.
             let in_a_row = self.earned.get(&scenario).map_or(0, |earned| earned.in_a_row);
             let is_earned = self.plans_earned > 0 && in_a_row >= self.plans_earned && response.level == limits::PLANNED_LEVEL_MAX;
-            incident.plans.insert(scenario.clone(), Planned { response, approved: None, sent });
+            incident.plans.insert(scenario.clone(), Planned { response: response.clone(), approved: None, sent });
+            self.ask_of_plan(turn, &response);
             if is_earned {
                 self.send_plan(turn, id, &scenario, RULES, &format!("people approved the last {in_a_row} plans of {scenario}"));
             }
@@ -125,6 +128,24 @@ impl State {
         }
     }
 
+    /// The documents of a plan have been looked up.
+    pub(crate) fn plan_cited(&mut self, turn: &mut Turn<'_>, id: &str, scenario: &str, answer: &AgentAnswer) {
+        let Some(incident) = self.incidents.get_mut(id) else {
+            return turn.decide("noted", id, RULES, "answer too late", "the incident is no longer in live state".to_owned());
+        };
+        turn.timeline = incident.timeline;
+        turn.at = self.clocks.at(incident.timeline).unwrap_or(incident.last).max(incident.last);
+        let Some(planned) = incident.plans.get_mut(scenario) else {
+            return turn.decide("noted", id, RULES, "answer too late", format!("the incident has no plan of {scenario} any more"));
+        };
+        let brief = taken(answer);
+        let response = &mut planned.response;
+        response.cites = brief.citations.iter().map(|citation| citation.section.clone()).collect();
+        let outcome = if response.cites.is_empty() { format!("{} is held by no document", response.plan) } else { format!("{} rests on {}", response.plan, response.cites.join(", ")) };
+        let decision = told(turn, "plan", id, &outcome, brief, answer);
+        turn.effects.push(Effect::Decision(Decision { unit: Some(response.lead.clone()), response: Some(Box::new(response.clone())), ..decision }));
+    }
+
     fn draft(&self, turn: &Turn<'_>, incident: &Incident, scenario: &Scenario, when: When) -> Option<Response> {
         let plan = turn.graph.plan(&scenario.plan)?;
         let places = places(incident, &scenario.id);
@@ -144,6 +165,7 @@ impl State {
             resources,
             lacking,
             basis: plan.basis.clone(),
+            cites: Vec::new(),
             outlook: outlook(turn.graph, &incident.expected, self.utc_offset_minutes),
         })
     }

@@ -112,7 +112,10 @@ async fn first(lake: &Lake, range: &Range) -> Result<(Core, Asked, Answers)> {
         for (_, event) in sequenced.effects.iter().filter(|(topic, event)| topic == topics::REQUEST && range.has(sequenced.time, event)) {
             let data = event.data.as_deref().context("a question without data")?;
             let request: AgentRequest = serde_json::from_slice(data).context("a question cannot be read")?;
-            asked.insert(request.id.clone(), request);
+            // What documents say is no model's answer.
+            if !request.questions.is_empty() {
+                asked.insert(request.id.clone(), AgentRequest { brief: None, ..request });
+            }
         }
         Ok(())
     });
@@ -159,7 +162,7 @@ fn record(json: &str) -> Result<JournalRecord> {
 /// What the model says to each question.
 async fn ask(pool: LocalPool, graph: &graph::Graph, asked: &Asked) -> Answers {
     let backend: Arc<dyn Backend> = Arc::new(pool);
-    let guard = Guard::of(Some(graph));
+    let guard = Guard::of(Some(graph.clone()));
     let all = asked.values().map(|request| {
         let (backend, guard) = (&backend, &guard);
         async move { (request.id.clone(), answer(backend.as_ref(), guard, request).await) }

@@ -74,6 +74,8 @@ pub struct Settings {
     pub ask_permille: u32,
     /// How many plans of a kind people must have approved in a row before the next of level Ⅲ needs nobody.
     pub plans_earned: u32,
+    /// What agents look up in documents: a value of [`brain::BRIEFS`].
+    pub briefs: &'static str,
 }
 
 /// The decision plane in memory: brain, chain, numbers, positions.
@@ -151,9 +153,13 @@ impl Core {
 
     /// Numbers and applies the settings of the configuration that are not so already.
     pub fn configure(&mut self, wanted: Settings, now_us: i64, round: &mut Vec<Sequenced>) {
-        let settings = [(brain::ASK_PERMILLE, self.brain.ask_permille(), wanted.ask_permille), (brain::PLANS_EARNED, self.brain.plans_earned(), wanted.plans_earned)];
+        let settings = [
+            (brain::ASK_PERMILLE, self.brain.ask_permille().to_string(), wanted.ask_permille.to_string()),
+            (brain::PLANS_EARNED, self.brain.plans_earned().to_string(), wanted.plans_earned.to_string()),
+            (brain::BRIEFS, self.brain.briefs().to_string(), wanted.briefs.to_string()),
+        ];
         for (key, _, value) in settings.into_iter().filter(|(_, known, wanted)| known != wanted) {
-            let body = Body::ConfigChanged { key: key.to_string(), value: value.to_string() };
+            let body = Body::ConfigChanged { key: key.to_string(), value };
             self.number(None, None, body, None, now_us, round);
         }
     }

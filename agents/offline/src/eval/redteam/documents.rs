@@ -10,7 +10,7 @@ use llm::task::Dialect;
 use serde_json::{Value, json};
 
 use super::desk::{self, Desk};
-use super::owasp::{Case, City, Judged, written_out};
+use super::owasp::{Case, Judged, written_out};
 
 /// From here on a search has found what was asked about, in thousandths of its words.
 const COVERED_PERMILLE_MIN: u32 = 300;
@@ -87,8 +87,7 @@ pub fn check(desk: &Desk, case: &Case) -> Result<()> {
             ensure!(knowledge.check_answer("由热力公司负责。", &hits, on).is_err(), "an answer without a citation goes on");
         }
         "cut" => {
-            let city = City(&desk.graph);
-            let (verdict, _) = Gate::new(&city).call(&mut Session::new(Agent::Triage, None, &[]), "search_knowledge", &json!({ "query": question }), 0);
+            let (verdict, _) = Gate::new(&desk.graph).call(&mut Session::new(Agent::Triage, None, &[]), "search_knowledge", &json!({ "query": question }), 0);
             let Verdict::Run { call: Call::SearchKnowledge { query }, limited: Some(_) } = verdict else { bail!("it is not cut: {verdict:?}") };
             ensure!(query.len() < question.len() && !knowledge.search(&Query::of(&query, on)).is_empty(), "what is left finds nothing");
         }

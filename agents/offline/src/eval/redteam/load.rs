@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::desk::{Desk, Wish};
 use super::moment;
-use super::owasp::{Case, City};
+use super::owasp::Case;
 
 /// What the server does with a question.
 #[derive(Debug, Clone, Copy)]
@@ -321,8 +321,7 @@ async fn retried() -> Result<()> {
 }
 
 fn tool_loop(desk: &Desk, calls: i64) -> Result<()> {
-    let city = City(&desk.graph);
-    let gate = Gate::new(&city);
+    let gate = Gate::new(&desk.graph);
     let mut session = Session::new(Agent::Triage, None, &[]);
     let mut run = 0;
     let mut last = None;

@@ -322,23 +322,6 @@ fn gone_out(desk: &Desk, case: &Case, said: &str, mut why: Vec<String>) -> Judge
     if why.is_empty() { Judged::Taken(vec![said.to_owned()]) } else { Judged::Refused(why.join("; ")) }
 }
 
-/// The sample city for the gate.
-pub struct City<'a>(pub &'a graph::Graph);
-
-impl guard::gate::World for City<'_> {
-    fn has(&self, id: &str) -> bool {
-        self.0.called(id).next().is_some()
-    }
-
-    fn has_unit(&self, id: &str) -> bool {
-        self.0.unit(id).is_some()
-    }
-
-    fn stock(&self, _: &str, _: &str) -> Option<u32> {
-        None
-    }
-}
-
 /// Writes `@repeat:X:n` out.
 pub fn written_out(text: &str) -> String {
     let repeated = text.strip_prefix("@repeat:").and_then(|rest| rest.rsplit_once(':')).and_then(|(what, count)| Some(what.repeat(count.parse().ok()?)));
@@ -363,8 +346,7 @@ fn tool(desk: &Desk, case: &Case) -> Result<()> {
     if case.given["tainted"].as_bool().unwrap_or(true) {
         session.taint();
     }
-    let city = City(&desk.graph);
-    let gate = Gate::new(&city);
+    let gate = Gate::new(&desk.graph);
     let repeat = case.given.get("repeat").and_then(Value::as_u64).unwrap_or(1);
     let mut verdicts = Vec::new();
     let mut traces = String::new();

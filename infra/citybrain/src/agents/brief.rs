@@ -1,0 +1,187 @@
+//! What documents say to a matter: a reply to a citizen, or the orders of a plan. A draft of which a sentence is not held by the section
+//! that it cites is none; then the person who writes is told what is lacking.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use graph::Graph;
+use guard::{Agent, Outbound, claims};
+use knowledge::{Hit, Kind, Knowledge};
+use llm::task::Dialect;
+use llm::{Answer, Asker, Task};
+use schemas::agent::{AgentAnswer, AgentRequest, Brief, Citation, Draft, Errand};
+use tracing::info;
+
+use super::Guard;
+use super::tools::{Sources, Tools};
+
+/// Sections that are shown to the person who writes.
+const SHOWN: usize = 3;
+/// Laws and rules of a plan that are looked up: as many as leave calls for the rest.
+const BASES_MAX: usize = 3;
+/// Who wrote a draft in the words of the documents.
+const RULES: &str = "rules";
+/// What holds for everybody, and may be told to anybody; of past cases and of plans of emergencies nothing is told to a citizen.
+const PUBLIC: [Kind; 4] = [Kind::Law, Kind::Procedure, Kind::Service, Kind::Faq];
+
+/// Looks up and drafts what a request wants, and puts it into the answer.
+pub async fn brief(asker: &mut Asker<'_>, guard: &Guard, sources: Sources<'_>, request: &AgentRequest, text: &str, began: Instant, told: &mut AgentAnswer) {
+    let Some(brief) = &request.brief else { return };
+    told.knowledge = sources.knowledge.digest().to_owned();
+    match brief {
+        Brief::Reply { place, written, .. } => {
+            // A model of ours has not learnt to write a reply.
+            let writes = *written && asker.dialect() == Some(Dialect::Chat);
+            reply(asker, writes, guard, sources, request, (text, place.as_deref()), began, told).await;
+        }
+        Brief::Plan { plan, zh, basis, lead, tasks, scenario, .. } => orders(sources, request, &Planned { scenario, plan, name: zh, basis, lead, tasks }, began, told),
+    }
+}
+
+/// What documents say to a citizen's words.
+#[allow(clippy::too_many_arguments)]
+async fn reply(asker: &mut Asker<'_>, writes: bool, guard: &Guard, sources: Sources<'_>, request: &AgentRequest, (text, place): (&str, Option<&str>), began: Instant, told: &mut AgentAnswer) {
+    let zh = text.chars().any(text::is_han);
+    let knowledge = sources.knowledge;
+    let mut tools = Tools::of(Agent::Draft, &request.case, &[], true, sources, began, &mut told.calls);
+    let hits = tools.search(text, &PUBLIC, place);
+    let telling = knowledge.telling(&hits);
+    if telling.is_empty() {
+        told.lacking.push("no document answers it".to_owned());
+        return;
+    }
+    told.citations = telling.iter().take(SHOWN).filter_map(|hit| citation(knowledge, hit)).collect();
+    let cites: Vec<&str> = told.citations.iter().map(|citation| citation.section.as_str()).collect();
+    if !tools.draft("reply", &cites.join(", ")) {
+        told.lacking.push("the gate lets no draft through".to_owned());
+        return;
+    }
+    let mut draft = knowledge.reply(&hits, zh).map(|words| (words, RULES.to_owned()));
+    if writes && tools.spend(0) {
+        match written(asker, guard, sources, &telling, text).await {
+            Ok((words, by)) => draft = Some((words, by)),
+            Err(why) => info!(case = request.case, why, "what the language model drafted is not taken"),
+        }
+    }
+    let checked = draft.map(|(words, by)| (knowledge.check_answer(&words, &hits, sources.today), words, by));
+    match checked {
+        Some((Ok(answer), words, by)) => told.draft = Some(Draft { kind: "reply".to_owned(), text: words, cites: answer.citations, by }),
+        Some((Err(refused), ..)) => told.lacking.push(refused.to_string()),
+        None => told.lacking.push("no document answers it".to_owned()),
+    }
+}
+
+/// A reply in a language model's words, when the sections that it cites hold each of its sentences.
+async fn written(asker: &mut Asker<'_>, guard: &Guard, sources: Sources<'_>, telling: &[&Hit], text: &str) -> Result<(String, String), String> {
+    let knowledge = sources.knowledge;
+    let sections: Vec<(&str, &str)> = telling.iter().filter_map(|hit| Some((hit.section.as_str(), knowledge.resolve(&hit.section)?))).collect();
+    let task = Task::reply(text, &sections).map_err(|error| error.to_string())?;
+    let Answer::Free(words) = asker.ask(task).await.map_err(|error| error.to_string())? else { return Err("it answered something else".to_owned()) };
+    let by = asker.replies.last().map(|reply| reply.card.model.clone()).unwrap_or_default();
+    let hits: Vec<Hit> = telling.iter().map(|hit| (*hit).clone()).collect();
+    let answer = knowledge.check_answer(&words, &hits, sources.today).map_err(|refused| refused.to_string())?;
+    let prompt: Vec<&str> = guard.own.iter().map(String::as_str).collect();
+    let given: String = sections.iter().map(|(_, words)| *words).chain([text]).collect::<Vec<_>>().join("\n");
+    let mut wrong: Vec<String> = guard.filter.outward(&Outbound { text: &words, given: &given, prompt: &prompt, lines: true }).iter().map(ToString::to_string).collect();
+    for sentence in &answer.sentences {
+        let source: Vec<&str> = sentence.citations.iter().filter_map(|id| knowledge.resolve(id)).collect();
+        wrong.extend(claims::answer(&sentence.text, &source.join("\n")).iter().map(ToString::to_string));
+    }
+    if wrong.is_empty() { Ok((words, by)) } else { Err(wrong.join("; ")) }
+}
+
+struct Planned<'a> {
+    scenario: &'a str,
+    plan: &'a str,
+    name: &'a str,
+    basis: &'a [String],
+    lead: &'a str,
+    tasks: &'a [Errand],
+}
+
+/// The orders of a plan: each task with the section that says so, and what may follow; the laws that it rests on.
+fn orders(sources: Sources<'_>, request: &AgentRequest, planned: &Planned<'_>, began: Instant, told: &mut AgentAnswer) {
+    let (graph, knowledge) = (sources.graph, sources.knowledge);
+    let mut tools = Tools::of(Agent::Dispatch, &request.case, &[], false, sources, began, &mut told.calls);
+    let superiors = tools.superiors(planned.lead);
+    let first = graph.scenario(planned.scenario).and_then(|scenario| scenario.events.first());
+    let followers = first.map(|event| tools.followers(event)).unwrap_or_default();
+    let mut cited: Vec<Hit> = Vec::new();
+    for law in planned.basis.iter().take(BASES_MAX) {
+        let hits = tools.search(law, &[Kind::Law], None);
+        match hits.into_iter().find(|hit| knowledge.resolve(&hit.section).is_some_and(|words| words.contains(law.as_str()))) {
+            Some(hit) => cited.push(hit),
+            None => told.lacking.push(format!("no document points to {law}")),
+        }
+    }
+    let wanted: Vec<&str> = planned.tasks.iter().map(|task| task.zh.as_str()).collect();
+    let hits = tools.search(&format!("{} {}", planned.name, wanted.join(" ")), &[Kind::Plan], None);
+    let own: Vec<Hit> = hits.into_iter().filter(|hit| hit.section.split('#').next() == Some(planned.plan)).collect();
+    let (mut zh, mut en, mut unheld) = (Vec::new(), Vec::new(), Vec::new());
+    for task in planned.tasks {
+        let in_zh = format!("{}分钟内{}", task.minutes, task.zh);
+        let Some(hit) = own.iter().find(|hit| holds(hit, &in_zh, sources)) else {
+            unheld.push(in_zh);
+            continue;
+        };
+        let (level_zh, level_en) = level(&task.level);
+        let unit = graph.unit(&task.unit).map(|unit| &unit.name);
+        let (unit_zh, unit_en) = unit.map_or((task.unit.as_str(), task.unit.as_str()), |name| (&name.zh, &name.en));
+        zh.push(format!("【{level_zh}】{unit_zh}：{in_zh}。[{}]", hit.section));
+        en.push(format!("({level_en}) {unit_en}: {}, within {} minutes. [{}]", task.en, task.minutes, hit.section));
+        cited.push(hit.clone());
+    }
+    for hit in cited {
+        if !told.citations.iter().any(|known| known.section == hit.section) {
+            told.citations.extend(citation(knowledge, &hit));
+        }
+    }
+    let unheld: BTreeSet<String> = unheld.into_iter().collect();
+    told.lacking.extend(unheld.iter().map(|task| format!("the text of {} does not say: {task}", planned.plan)));
+    if zh.is_empty() || !unheld.is_empty() {
+        return;
+    }
+    let mut tools = Tools::of(Agent::Draft, &request.case, &[], false, sources, began, &mut told.calls);
+    if !tools.draft("order", &format!("{}, {} tasks", planned.plan, planned.tasks.len())) {
+        told.lacking.push("the gate lets no draft through".to_owned());
+        return;
+    }
+    let (report_zh, report_en) = (named(graph, &superiors, true), named(graph, &superiors, false));
+    let may = |zh: bool| followers.iter().map(|(name, permille)| if zh { format!("{}（{}%）", name.zh, permille / 10) } else { format!("{} ({} %)", name.en, permille / 10) }).collect::<Vec<_>>();
+    let mut text = zh;
+    text.extend((!report_zh.is_empty()).then(|| format!("抄报：{}", report_zh.join("、"))));
+    text.extend((!followers.is_empty()).then(|| format!("图谱预判可能引发：{}", may(true).join("、"))));
+    text.extend(en);
+    text.extend((!report_en.is_empty()).then(|| format!("Report to: {}", report_en.join(", "))));
+    text.extend((!followers.is_empty()).then(|| format!("By the graph may follow: {}", may(false).join(", "))));
+    let cites: BTreeSet<String> = own.iter().map(|hit| hit.section.clone()).filter(|section| text.iter().any(|line| line.contains(section))).collect();
+    told.draft = Some(Draft { kind: "order".to_owned(), text: text.join("\n"), cites: cites.into_iter().collect(), by: RULES.to_owned() });
+}
+
+/// Whether a section says a task, with its time.
+fn holds(hit: &Hit, task: &str, sources: Sources<'_>) -> bool {
+    let knowledge = sources.knowledge;
+    let words = knowledge.resolve(&hit.section).unwrap_or_default();
+    let said = knowledge.check_answer(&format!("{task}。[{}]", hit.section), std::slice::from_ref(hit), sources.today);
+    said.is_ok() && claims::answer(task, words).is_empty()
+}
+
+fn citation(knowledge: &Knowledge, hit: &Hit) -> Option<Citation> {
+    let section = knowledge.section(&hit.section)?;
+    let document = knowledge.document_of(section);
+    let words: String = document.text.chars().skip(hit.span.0).take(hit.span.1 - hit.span.0).collect();
+    let (zh, en) = (document.title.zh.clone(), document.title.en.clone());
+    Some(Citation { section: hit.section.clone(), zh, en, words: words.trim_start_matches(['>', ' ']).trim().to_owned(), covered_permille: hit.covered_permille })
+}
+
+fn level(level: &str) -> (&'static str, &'static str) {
+    match level {
+        "city" => ("市", "city"),
+        "district" => ("区", "district"),
+        _ => ("街道", "street"),
+    }
+}
+
+fn named<'a>(graph: &'a Graph, units: &'a [String], zh: bool) -> Vec<&'a str> {
+    units.iter().map(|id| graph.unit(id).map_or(id.as_str(), |unit| if zh { &unit.name.zh } else { &unit.name.en })).collect()
+}
