@@ -97,6 +97,11 @@ def agents(root):
         shown = json.loads(brain.get("/v1/models"))
         check("the running brain shows what it asks", shown["asking"]["asked"] == 2 and shown["asking"]["decided"] == 2 and shown["language"]["metrics"]["answered"] > 2, json.dumps(shown)[:400])
         check("and counts it", "citybrain_llm_answered_total" in brain.get("/metrics").decode())
+        post(brain, "a5", "请问路灯坏了几天能修好？谢谢")
+        drafts = lambda: [row for row in rows(brain, "SELECT tier, citations, draft, lacking FROM silver.decision WHERE kind = 'draft' AND draft IS NOT NULL ORDER BY id", "decision") if "proc-street-light#limits" in str(row["draft"])]
+        drafted = wait_for(drafts, 60) or []
+        check("a citizen's question has a draft in the documents' words, for what the model wrote cites nothing",
+              bool(drafted) and drafted[0]["tier"] == "rules" and "3个工作日" in str(drafted[0]["draft"]) and "proc-street-light" in str(drafted[0]["citations"]), json.dumps(drafted, ensure_ascii=False)[:600])
         endpoint.stop()
         post(brain, "a4", STRANGE[2])
         opened = wait_for(lambda: rows(brain, "SELECT \"case\" FROM silver.case WHERE request = 'm-a4' OR request LIKE '%a4'", "case"), 30)
@@ -182,6 +187,13 @@ def plans(root):
         levels = {task["level"] for task in response.get("tasks", [])}
         check("a grave incident has a plan on three levels", levels == {"city", "district", "street"}, json.dumps(found, ensure_ascii=False)[:600])
         check("with resources, laws and what may follow", bool(response.get("resources")) and bool(response.get("basis")) and "%" in json.dumps(response.get("outlook")), str(response)[:600])
+        cited = wait_for(lambda: rows(brain, "SELECT tier, citations, draft, lacking FROM silver.decision WHERE kind = 'plan' AND draft IS NOT NULL", "decision"), 60) or []
+        draft = str(cited[0]["draft"]) if cited else ""
+        check("documents hold it: its orders are drafted, each with its section, and laws are cited",
+              "plan-urban-flooding#tasks" in draft and "封闭" in draft and "within" in draft and "law-" in str(cited[0]["citations"]) and not cited[0]["lacking"], json.dumps(cited, ensure_ascii=False)[:800])
+        answers = rows(brain, "SELECT calls FROM silver.agent_answer", "agent_answer")
+        calls = [call for row in answers for call in (json.loads(row["calls"]) if isinstance(row["calls"], str) else row["calls"] or [])]
+        check("every call of a tool is traced", {"graph_walk", "search_knowledge", "draft_text"} <= {call["tool"] for call in calls} and all(call["verdict"] in ("run", "waits") for call in calls), json.dumps(calls, ensure_ascii=False)[:600])
         sent = lambda: rows(brain, "SELECT unit, task, due FROM silver.dispatch WHERE kind = 'plan'", "dispatch")
         check("nobody is sent before somebody approves", sent() == [])
         incident = found[0]["subject"] if found else "incident-none"

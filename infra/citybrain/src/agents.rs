@@ -486,12 +486,15 @@ mod tests {
     use chrono::DateTime;
     use llm::answer::{Choice as Chosen, Extracted, Span, Value};
     use llm::wire::{End, Raw};
-    use schemas::agent::Offer;
+    use schemas::agent::{Brief, Errand, Offer};
 
     /// A model that likes an option with a word best, and letter A a little; or one that fails.
+    #[derive(Default)]
     struct Fake {
         likes: &'static str,
         fails: Option<AskError>,
+        /// What it writes as a reply; then it has a chat template.
+        writes: Option<&'static str>,
     }
 
     #[async_trait::async_trait]
@@ -510,20 +513,25 @@ mod tests {
                 }
                 Task::Extract(_) => Answer::Extract(Extracted { people: Value { span: Some(Span { text: "孩子".to_owned(), at: 0 }), logprob_micro: None }, ..Extracted::default() }),
                 Task::Title(_) => return Err(AskError::Answer(llm::AnswerError::NoTitle)),
-                Task::Embed(_) | Task::Free { .. } => unreachable!("nobody asks that"),
+                Task::Free { .. } => Answer::Free(self.writes.expect("it has learnt to write").to_owned()),
+                Task::Embed(_) => unreachable!("nobody asks that"),
             };
             let raw = Raw { text: String::new(), marks: Vec::new(), letters_micro: Vec::new(), vector: Vec::new(), end: End::Complete, tokens_in: 10, tokens_reused: 0, tokens_out: 1, first_us: 1, total_us: 1 };
-            let card = Card { model: "fake".to_owned(), digest: "0f".to_owned(), dialect: Dialect::Native, sampler: "greedy".to_owned(), build: "test".to_owned() };
+            let card = self.card().unwrap_or(Card { dialect: Dialect::Native, ..told_card() });
             Ok(Reply { answer, raw, card, prompt_digest: "p".to_owned(), tries: 1, waited_us: 0, total_us: 1 })
         }
 
         fn card(&self) -> Option<Card> {
-            None
+            self.writes.map(|_| told_card())
         }
 
         fn metrics(&self) -> Metrics {
             Metrics::default()
         }
+    }
+
+    fn told_card() -> Card {
+        Card { model: "fake".to_owned(), digest: "0f".to_owned(), dialect: Dialect::Chat, sampler: "greedy".to_owned(), build: "test".to_owned() }
     }
 
     fn guard() -> Guard {
@@ -552,7 +560,7 @@ mod tests {
     async fn what_was_asked_is_answered_with_who_said_it() {
         for options in [2, 24] {
             let wanted = options - 1;
-            let fake = Fake { likes: Box::leak(format!("类别{wanted}号").into_boxed_str()), fails: None };
+            let fake = Fake { likes: Box::leak(format!("类别{wanted}号").into_boxed_str()), ..Fake::default() };
             let answer = answer(&fake, &guard(), &request(options)).await;
             let choice = &answer.choices[0];
             assert_eq!((choice.label.as_str(), answer.failed), (format!("c{wanted}").as_str(), None), "{options}");
@@ -565,15 +573,118 @@ mod tests {
     #[tokio::test]
     async fn without_a_model_the_answer_says_so() {
         for error in [AskError::Absent("it is gone".to_owned()), AskError::Deadline(WITHIN), AskError::Busy { waiting: 3 }] {
-            let answer = answer(&Fake { likes: "", fails: Some(error.clone()) }, &guard(), &request(3)).await;
+            let answer = answer(&Fake { fails: Some(error.clone()), ..Fake::default() }, &guard(), &request(3)).await;
             assert_eq!((answer.failed, answer.choices.len(), answer.elements, answer.tokens), (Some(error.to_string()), 0, None, 0));
         }
     }
 
     #[tokio::test]
     async fn what_the_filter_stops_reaches_no_model() {
-        let fake = Fake { likes: "0", fails: Some(AskError::Absent("it was asked".to_owned())) };
+        let fake = Fake { fails: Some(AskError::Absent("it was asked".to_owned())), ..Fake::default() };
         let answer = answer(&fake, &guard(), &AgentRequest { text: "楼上跳绳，再不管我要砍死你们".to_owned(), ..request(3) }).await;
         assert_eq!(answer.failed.as_deref(), Some("the content filter leaves it to people: threat-kill-zh"));
+    }
+
+    /// A citizen's question, on a day on which the documents hold.
+    fn asks(text: &str, written: bool) -> AgentRequest {
+        let brief = Some(Brief::Reply { unit: None, place: Some("d03".to_owned()), written });
+        AgentRequest { at: "2026-06-01T02:00:00Z".parse().unwrap(), text: text.to_owned(), questions: Vec::new(), elements: false, brief, ..request(2) }
+    }
+
+    /// The plan of a scenario as the brain asks about it.
+    fn plan(graph: &Graph, id: &str) -> AgentRequest {
+        let scenario = graph.scenario(id).expect("a scenario");
+        let plan = graph.plan(&scenario.plan).expect("its plan");
+        let errand = |task: &graph::Task| Errand {
+            unit: task.unit.clone().unwrap_or_else(|| "emergency".to_owned()),
+            level: "city".to_owned(),
+            zh: task.task.zh.clone(),
+            en: task.task.en.clone(),
+            minutes: task.within_minutes,
+        };
+        let (zh, en) = (plan.name.zh.clone(), plan.name.en.clone());
+        let brief = Brief::Plan { scenario: id.to_owned(), plan: plan.id.clone(), zh, en, basis: plan.basis.clone(), lead: scenario.unit.clone(), tasks: plan.tasks.iter().map(errand).collect() };
+        AgentRequest { case: "incident-000000000007".to_owned(), brief: Some(brief), ..asks("", false) }
+    }
+
+    #[tokio::test]
+    async fn a_question_is_answered_in_the_documents_words_or_not_at_all() {
+        let guard = guard();
+        for (text, section) in [("路灯不亮几天能修好", "proc-street-light#limits"), ("how long until a broken street lamp is repaired", "proc-street-light#limits")] {
+            let told = answer(&Nobody, &guard, &asks(text, true)).await;
+            let draft = told.draft.unwrap_or_else(|| panic!("{text}: {:?}", told.lacking));
+            assert!(draft.cites.contains(&section.to_owned()) && draft.text.contains(&format!("[{section}]")), "{draft:?}");
+            assert_eq!((draft.by.as_str(), draft.kind.as_str(), told.failed, told.knowledge.len()), ("rules", "reply", None, 64));
+            assert!(told.citations.iter().any(|citation| citation.section == section && !citation.words.is_empty()));
+            let calls: Vec<(&str, &str, bool)> = told.calls.iter().map(|call| (call.tool.as_str(), call.verdict.as_str(), call.tainted)).collect();
+            assert_eq!(calls, [("search_knowledge", "run", true), ("draft_text", "waits", true)]);
+            assert!(told.calls[0].found > 0);
+        }
+        for (text, at) in [("茅台跌成这样能不能抄底", "2026-06-01T02:00:00Z"), ("路灯不亮几天能修好", "2024-06-01T02:00:00Z")] {
+            let told = answer(&Nobody, &guard, &AgentRequest { at: at.parse().unwrap(), ..asks(text, false) }).await;
+            assert!(told.draft.is_none() && told.citations.is_empty() && told.lacking[0].contains("no document"), "{told:?}");
+        }
+        let bare = Guard::of(Some(Graph::builtin()));
+        assert!(answer(&Nobody, &bare, &asks("路灯不亮几天能修好", false)).await.lacking[0].contains("no documents"));
+    }
+
+    #[tokio::test]
+    async fn what_a_model_writes_is_taken_when_the_section_holds_it() {
+        let guard = guard();
+        let question = "路灯不亮几天能修好";
+        for (writes, by) in [
+            ("单灯故障3个工作日内修复。[proc-street-light#limits]", "fake"),
+            ("单灯故障5个工作日内修复。[proc-street-light#limits]", "rules"),
+            ("单灯故障3个工作日内修复。", "rules"),
+            ("单灯故障3个工作日内修复。[law-gas#gas]", "rules"),
+            ("市长亲自道歉并赔偿全部损失。[proc-street-light#limits]", "rules"),
+        ] {
+            let told = answer(&Fake { writes: Some(writes), ..Fake::default() }, &guard, &asks(question, true)).await;
+            assert_eq!(told.draft.expect("a draft").by, by, "{writes}");
+        }
+        let told = answer(&Fake { writes: Some("单灯故障3个工作日内修复。[proc-street-light#limits]"), ..Fake::default() }, &guard, &asks(question, false)).await;
+        assert_eq!((told.draft.expect("a draft").by.as_str(), told.tokens), ("rules", 0), "nobody asked it");
+    }
+
+    #[tokio::test]
+    async fn the_text_of_each_plan_that_ships_says_what_the_graph_does() {
+        let (guard, graph) = (guard(), Graph::builtin());
+        let mut plans = 0;
+        for scenario in graph.scenarios() {
+            let told = answer(&Nobody, &guard, &plan(&graph, &scenario.id)).await;
+            let draft = told.draft.unwrap_or_else(|| panic!("{}: {:?}", scenario.id, told.lacking));
+            let tasks = graph.plan(&scenario.plan).expect("its plan").tasks.len();
+            assert_eq!(draft.text.lines().filter(|line| line.contains('#')).count(), 2 * tasks, "{}", draft.text);
+            assert_eq!((told.lacking.len(), draft.kind.as_str()), (0, "order"));
+            assert!(draft.cites.iter().all(|cited| cited.starts_with(&scenario.plan)) && told.citations.iter().any(|citation| citation.section.starts_with("law-")), "{:?}", told.citations);
+            assert!(told.calls.iter().all(|call| call.verdict != "refused" && !call.tainted), "{:?}", told.calls);
+            assert!(["graph_walk", "search_knowledge", "draft_text"].iter().all(|tool| told.calls.iter().any(|call| call.tool == *tool)));
+            plans += 1;
+        }
+        assert_eq!(plans, 9);
+    }
+
+    #[tokio::test]
+    async fn a_plan_that_its_text_does_not_hold_is_no_draft() {
+        let (guard, graph) = (guard(), Graph::builtin());
+        let mut request = plan(&graph, "gas_explosion");
+        if let Some(Brief::Plan { tasks, basis, .. }) = &mut request.brief {
+            tasks[0].minutes = 45;
+            basis.push("不存在的条例".to_owned());
+        }
+        let told = answer(&Nobody, &guard, &request).await;
+        assert!(told.draft.is_none() && !told.citations.is_empty());
+        assert!(told.lacking.iter().any(|it| it.contains("45分钟")) && told.lacking.iter().any(|it| it.contains("不存在的条例")), "{:?}", told.lacking);
+    }
+
+    #[tokio::test]
+    async fn a_unit_is_chosen_when_the_gate_lets_it_be_proposed() {
+        let offer = |label: &str, zh: &str| Offer { label: label.to_owned(), zh: zh.to_owned(), en: zh.to_owned() };
+        for (label, stays) in [("environment", true), ("no-such-unit", false)] {
+            let question = Question { task: Asked::Unit, stands: "duty-office".to_owned(), options: vec![offer("duty-office", "值班室"), offer(label, "环境局")] };
+            let told = answer(&Fake { likes: "环境局", ..Fake::default() }, &guard(), &AgentRequest { questions: vec![question], elements: false, ..request(2) }).await;
+            assert_eq!(told.choices.iter().any(|choice| choice.label == label), stays);
+            assert_eq!((told.calls[0].tool.as_str(), told.calls[0].agent.as_str(), told.calls[0].verdict.as_str()), ("propose_dispatch", "dispatch", if stays { "waits" } else { "refused" }));
+        }
     }
 }

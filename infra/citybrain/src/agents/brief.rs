@@ -47,7 +47,7 @@ async fn reply(asker: &mut Asker<'_>, writes: bool, guard: &Guard, sources: Sour
     let hits = tools.search(text, &PUBLIC, place);
     let telling = knowledge.telling(&hits);
     if telling.is_empty() {
-        told.lacking.push("no document answers it".to_owned());
+        told.lacking.push(format!("no document that holds on {} answers it", sources.today));
         return;
     }
     told.citations = telling.iter().take(SHOWN).filter_map(|hit| citation(knowledge, hit)).collect();
@@ -111,7 +111,7 @@ fn orders(sources: Sources<'_>, request: &AgentRequest, planned: &Planned<'_>, b
         let hits = tools.search(law, &[Kind::Law], None);
         match hits.into_iter().find(|hit| knowledge.resolve(&hit.section).is_some_and(|words| words.contains(law.as_str()))) {
             Some(hit) => cited.push(hit),
-            None => told.lacking.push(format!("no document points to {law}")),
+            None => told.lacking.push(format!("no document that holds on {} points to {law}", sources.today)),
         }
     }
     let wanted: Vec<&str> = planned.tasks.iter().map(|task| task.zh.as_str()).collect();
@@ -135,6 +135,10 @@ fn orders(sources: Sources<'_>, request: &AgentRequest, planned: &Planned<'_>, b
         if !told.citations.iter().any(|known| known.section == hit.section) {
             told.citations.extend(citation(knowledge, &hit));
         }
+    }
+    if own.is_empty() && !planned.tasks.is_empty() {
+        told.lacking.push(format!("no document that holds on {} is the text of {}", sources.today, planned.plan));
+        return;
     }
     let unheld: BTreeSet<String> = unheld.into_iter().collect();
     told.lacking.extend(unheld.iter().map(|task| format!("the text of {} does not say: {task}", planned.plan)));
