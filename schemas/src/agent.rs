@@ -44,9 +44,6 @@ pub struct AgentRequest {
 pub enum Brief {
     /// An answer to the citizen.
     Reply {
-        /// The unit that owes the matter: who may be proposed to go.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        unit: Option<String>,
         /// The place, as far as the graph knows it: documents of others do not hold there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         place: Option<String>,
@@ -61,9 +58,7 @@ pub enum Brief {
         /// The plan.
         plan: String,
         /// Its name, 中文.
-        zh: String,
-        /// Its name, English.
-        en: String,
+        name: String,
         /// Laws and rules that it says it rests on.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         basis: Vec<String>,
@@ -176,7 +171,7 @@ pub struct Citation {
 pub struct Draft {
     /// `reply` to a citizen, or `order` to units.
     pub kind: String,
-    /// The words. Each sentence carries a citation: `[document#section]`.
+    /// The words. Each sentence of a reply, and each task of orders, carries its citation: `[document#section]`.
     pub text: String,
     /// The sections that it cites.
     pub cites: Vec<String>,

@@ -169,7 +169,7 @@ fn documents_are_looked_up_for_questions_and_doubts_when_the_setting_says_so() {
     assert_eq!(inquiry("nonsense", "0").1, None);
     let (city, request) = inquiry("cited", "0");
     let request = request.expect("a question of a citizen");
-    assert!(matches!(&request.brief, Some(Brief::Reply { written: false, unit: Some(unit), .. }) if *unit == city.case(&request.case).unit.clone().expect("a unit")));
+    assert!(matches!(&request.brief, Some(Brief::Reply { written: false, .. })));
     assert_eq!((request.questions.len(), request.elements, city.brain.asked()), (0, false, [0, 0, 0]), "no model is asked");
     let (city, request) = inquiry("written", "1000");
     assert!(matches!(request.expect("asked").brief, Some(Brief::Reply { written: true, .. })));

@@ -587,7 +587,7 @@ mod tests {
 
     /// A citizen's question, on a day on which the documents hold.
     fn asks(text: &str, written: bool) -> AgentRequest {
-        let brief = Some(Brief::Reply { unit: None, place: Some("d03".to_owned()), written });
+        let brief = Some(Brief::Reply { place: Some("d03".to_owned()), written });
         AgentRequest { at: "2026-06-01T02:00:00Z".parse().unwrap(), text: text.to_owned(), questions: Vec::new(), elements: false, brief, ..request(2) }
     }
 
@@ -602,8 +602,7 @@ mod tests {
             en: task.task.en.clone(),
             minutes: task.within_minutes,
         };
-        let (zh, en) = (plan.name.zh.clone(), plan.name.en.clone());
-        let brief = Brief::Plan { scenario: id.to_owned(), plan: plan.id.clone(), zh, en, basis: plan.basis.clone(), lead: scenario.unit.clone(), tasks: plan.tasks.iter().map(errand).collect() };
+        let brief = Brief::Plan { scenario: id.to_owned(), plan: plan.id.clone(), name: plan.name.zh.clone(), basis: plan.basis.clone(), lead: scenario.unit.clone(), tasks: plan.tasks.iter().map(errand).collect() };
         AgentRequest { case: "incident-000000000007".to_owned(), brief: Some(brief), ..asks("", false) }
     }
 

@@ -137,7 +137,7 @@ impl State {
             asking.credit -= 1000;
             asking.asked += 1;
         }
-        let brief = is_brief.then(|| Brief::Reply { unit: case.unit.clone(), place: case.district.clone(), written: paid && would_write });
+        let brief = is_brief.then(|| Brief::Reply { place: case.district.clone(), written: paid && would_write });
         let request = AgentRequest {
             id: turn.next_id(),
             case: case.id.clone(),

@@ -27,8 +27,7 @@ impl State {
         let brief = Brief::Plan {
             scenario: response.scenario.clone(),
             plan: response.plan.clone(),
-            zh: response.name.zh.clone(),
-            en: response.name.en.clone(),
+            name: response.name.zh.clone(),
             basis: response.basis.clone(),
             lead: response.lead.clone(),
             tasks: response.tasks.iter().map(errand).collect(),

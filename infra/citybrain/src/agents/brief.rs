@@ -34,7 +34,7 @@ pub async fn brief(asker: &mut Asker<'_>, guard: &Guard, sources: Sources<'_>, r
             let writes = *written && asker.dialect() == Some(Dialect::Chat);
             reply(asker, writes, guard, sources, request, (text, place.as_deref()), began, told).await;
         }
-        Brief::Plan { plan, zh, basis, lead, tasks, scenario, .. } => orders(sources, request, &Planned { scenario, plan, name: zh, basis, lead, tasks }, began, told),
+        Brief::Plan { scenario, plan, name, basis, lead, tasks } => orders(sources, request, &Planned { scenario, plan, name, basis, lead, tasks }, began, told),
     }
 }
 
