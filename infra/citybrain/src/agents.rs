@@ -1,10 +1,10 @@
 //! Agents: they answer what the brain asks, by a language model and by documents.
 //!
-//! The worker reads `city.request`, puts each question to a model (crate `llm`), looks up what documents say (`brief.rs`, by the tools of
-//! `tools.rs`) and writes what came of it to `city.answer`, an
-//! input of the brain. It decides nothing: the brain reads an answer as a proposal among the options that it gave. What a citizen
-//! wrote reaches the model as data, without secrets, and not at all when the content filter stops it; what a model writes
-//! goes on field by field ([`guard::form`]); a model reaches no tool: the steps are ours, and each call goes through the gate.
+//! The worker reads `city.request`, puts each question to a model (crate `llm`), looks up what documents say (`brief.rs`, by the
+//! tools of `tools.rs`) and writes what came of it to `city.answer`, an input of the brain. It decides nothing: the brain reads
+//! an answer as a proposal among the options that it gave. What a citizen wrote reaches the model as data, without secrets, and
+//! not at all when the content filter stops it; what a model writes goes on field by field ([`guard::form`]). A model reaches
+//! no tool: the steps are ours, and each call goes through the gate.
 //!
 //! It keeps nothing but the offset up to which all is answered, in `<home>/agents/answers.json`. After a crash a question may
 //! be answered twice; the brain waits for one answer and notes the other. Without a model, or with one that fails, the answer
@@ -45,6 +45,7 @@ use crate::progress::Progress;
 use crate::rows::Rows;
 use crate::sequencer::send;
 
+use self::brief::Work;
 use self::tools::{Sources, Tools};
 
 /// What it is called: its reader, its file, the last part of its events' source.
@@ -411,7 +412,7 @@ pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest
             let today = (request.at + TimeDelta::minutes(brain::Config::default().utc_offset_minutes.into())).date_naive();
             let sources = Sources { graph: &city.graph, aliases: &city.aliases, knowledge, today };
             propose(sources, request, began, &mut told);
-            brief::brief(&mut asker, guard, sources, request, &inbound.text, began, &mut told).await;
+            brief::brief(Work { guard, sources, request, text: &inbound.text, began }, &mut asker, &mut told).await;
         }
         _ if request.brief.is_some() => told.lacking.push("there are no documents that can be read".to_owned()),
         _ => {}

@@ -24,23 +24,35 @@ const RULES: &str = "rules";
 /// What holds for everybody, and may be told to anybody; of past cases and of plans of emergencies nothing is told to a citizen.
 const PUBLIC: [Kind; 4] = [Kind::Law, Kind::Procedure, Kind::Service, Kind::Faq];
 
+/// What is worked on.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    pub guard: &'a Guard,
+    pub sources: Sources<'a>,
+    pub request: &'a AgentRequest,
+    /// What the citizen wrote, as far as it may be read.
+    pub text: &'a str,
+    /// When it was begun.
+    pub began: Instant,
+}
+
 /// Looks up and drafts what a request wants, and puts it into the answer.
-pub async fn brief(asker: &mut Asker<'_>, guard: &Guard, sources: Sources<'_>, request: &AgentRequest, text: &str, began: Instant, told: &mut AgentAnswer) {
-    let Some(brief) = &request.brief else { return };
-    told.knowledge = sources.knowledge.digest().to_owned();
+pub async fn brief(work: Work<'_>, asker: &mut Asker<'_>, told: &mut AgentAnswer) {
+    let Some(brief) = &work.request.brief else { return };
+    told.knowledge = work.sources.knowledge.digest().to_owned();
     match brief {
         Brief::Reply { place, written, .. } => {
             // A model of ours has not learnt to write a reply.
             let writes = *written && asker.dialect() == Some(Dialect::Chat);
-            reply(asker, writes, guard, sources, request, (text, place.as_deref()), began, told).await;
+            reply(work, place.as_deref(), asker, writes, told).await;
         }
-        Brief::Plan { scenario, plan, name, basis, lead, tasks } => orders(sources, request, &Planned { scenario, plan, name, basis, lead, tasks }, began, told),
+        Brief::Plan { scenario, plan, name, basis, lead, tasks } => orders(work, &Planned { scenario, plan, name, basis, lead, tasks }, told),
     }
 }
 
 /// What documents say to a citizen's words.
-#[allow(clippy::too_many_arguments)]
-async fn reply(asker: &mut Asker<'_>, writes: bool, guard: &Guard, sources: Sources<'_>, request: &AgentRequest, (text, place): (&str, Option<&str>), began: Instant, told: &mut AgentAnswer) {
+async fn reply(work: Work<'_>, place: Option<&str>, asker: &mut Asker<'_>, writes: bool, told: &mut AgentAnswer) {
+    let Work { sources, request, text, began, .. } = work;
     let zh = text.chars().any(text::is_han);
     let knowledge = sources.knowledge;
     let mut tools = Tools::of(Agent::Draft, &request.case, &[], true, sources, began, &mut told.calls);
@@ -57,8 +69,9 @@ async fn reply(asker: &mut Asker<'_>, writes: bool, guard: &Guard, sources: Sour
         return;
     }
     let mut draft = knowledge.reply(&hits, zh).map(|words| (words, RULES.to_owned()));
-    if writes && tools.spend(0) {
-        match written(asker, guard, sources, &telling, text).await {
+    let spent = asker.replies.iter().map(|reply| reply.raw.tokens_in.saturating_add(reply.raw.tokens_out)).fold(0, u32::saturating_add);
+    if writes && tools.spend(spent) {
+        match written(work, &telling, asker).await {
             Ok((words, by)) => draft = Some((words, by)),
             Err(why) => info!(case = request.case, why, "what the language model drafted is not taken"),
         }
@@ -72,7 +85,8 @@ async fn reply(asker: &mut Asker<'_>, writes: bool, guard: &Guard, sources: Sour
 }
 
 /// A reply in a language model's words, when the sections that it cites hold each of its sentences.
-async fn written(asker: &mut Asker<'_>, guard: &Guard, sources: Sources<'_>, telling: &[&Hit], text: &str) -> Result<(String, String), String> {
+async fn written(work: Work<'_>, telling: &[&Hit], asker: &mut Asker<'_>) -> Result<(String, String), String> {
+    let Work { guard, sources, text, .. } = work;
     let knowledge = sources.knowledge;
     let sections: Vec<(&str, &str)> = telling.iter().filter_map(|hit| Some((hit.section.as_str(), knowledge.resolve(&hit.section)?))).collect();
     let task = Task::reply(text, &sections).map_err(|error| error.to_string())?;
@@ -100,7 +114,8 @@ struct Planned<'a> {
 }
 
 /// The orders of a plan: each task with the section that says so, and what may follow; the laws that it rests on.
-fn orders(sources: Sources<'_>, request: &AgentRequest, planned: &Planned<'_>, began: Instant, told: &mut AgentAnswer) {
+fn orders(work: Work<'_>, planned: &Planned<'_>, told: &mut AgentAnswer) {
+    let Work { sources, request, began, .. } = work;
     let (graph, knowledge) = (sources.graph, sources.knowledge);
     let mut tools = Tools::of(Agent::Dispatch, &request.case, &[], false, sources, began, &mut told.calls);
     let superiors = tools.superiors(planned.lead);
