@@ -47,6 +47,8 @@ pub struct Config {
     pub snapshot_every_records: u64,
     /// How many plans of a kind of danger people must have approved in a row before the next one of level Ⅲ needs nobody; 0 is never.
     pub plans_earned: u32,
+    /// Whether documents are looked up for plans, citizens' questions and doubtful reports.
+    pub documents: bool,
     /// Log filter, as in `info,broker=debug`.
     pub log: String,
     /// Logs as JSON lines.
@@ -55,8 +57,6 @@ pub struct Config {
     pub webhooks: Vec<webhooks::Receiver>,
     /// The language model.
     pub llm: Llm,
-    /// Whether documents are looked up for plans, citizens' questions and doubtful reports.
-    pub documents: bool,
 }
 
 /// The language model that agents ask; without `model` and `endpoints` there is none.
@@ -111,11 +111,11 @@ impl Default for Config {
             dedup_window_ids: 20_000_000,
             snapshot_every_records: 50_000,
             plans_earned: 0,
+            documents: true,
             log: "warn".to_string(),
             log_json: false,
             webhooks: Vec::new(),
             llm: Llm::default(),
-            documents: true,
         }
     }
 }
@@ -148,6 +148,12 @@ const KEYS: &[Key] = &[
         zh: "同类联动预案连续获人工同意多少次后，Ⅲ级预案自动同意；0 为从不；见 docs/incidents.md",
         en: "how many plans of a kind people must have approved in a row before the next of level Ⅲ needs nobody; 0 is never; see docs/incidents.md",
     },
+    Key {
+        name: "documents",
+        since: "0.1",
+        zh: "是否检索知识库：为联动预案、市民咨询和存疑诉求附上条款引用与草稿；见 docs/agents.md",
+        en: "whether documents are looked up: citations and drafts for plans, citizens' questions and doubtful reports; see docs/agents.md",
+    },
     Key { name: "log", since: "0.1", zh: "日志过滤", en: "log filter" },
     Key { name: "log_json", since: "0.1", zh: "日志写成 JSON 行", en: "logs as JSON lines" },
     Key {
@@ -161,12 +167,6 @@ const KEYS: &[Key] = &[
         since: "0.1",
         zh: "语言模型：model（GGUF 文件；box 为内置模型）或 endpoints（OpenAI 兼容端点）；均为空则不用模型；ask_permille 为每千件诉求最多询问的件数；见 docs/agents.md",
         en: "language model: model (a GGUF file, or box for the one that ships) or endpoints (OpenAI-compatible); without both there is none; ask_permille: of how many of a thousand reports it may be asked; see docs/agents.md",
-    },
-    Key {
-        name: "documents",
-        since: "0.1",
-        zh: "是否检索知识库：为联动预案、市民咨询和存疑诉求附上条款引用与草稿；见 docs/agents.md",
-        en: "whether documents are looked up: citations and drafts for plans, citizens' questions and doubtful reports; see docs/agents.md",
     },
     Key { name: "kafka_options", since: "0.1", zh: "librdkafka 的其他设置（表）", en: "further librdkafka settings (a table)" },
 ];
