@@ -133,7 +133,7 @@ pub fn run(desk: &Desk, carriers: &[Carrier]) -> Result<Results> {
 }
 
 fn choice(desk: &Desk, case: &Case) -> Result<()> {
-    /// Does what the text says: always the last letter.
+    /// Does what the text says: always the last letter. It has a chat template, for one of ours knows no letters.
     struct Last;
     #[async_trait::async_trait]
     impl Backend for Last {
@@ -141,7 +141,7 @@ fn choice(desk: &Desk, case: &Case) -> Result<()> {
             let Task::Choose { options, .. } = &request.task else { return Err(llm::AskError::Refused("a choice alone".to_owned())) };
             let raw = desk::letter(options.len() - 1, options.len(), true);
             let answer = check(&request.task, &raw, Invented::Refuse)?;
-            let card = llm::Card { model: "fake".into(), digest: "0".into(), dialect: Dialect::Native, sampler: "greedy".into(), build: "evaluation".into() };
+            let card = llm::Card { model: "fake".into(), digest: "0".into(), dialect: Dialect::Chat, sampler: "greedy".into(), build: "evaluation".into() };
             Ok(Reply { answer, raw, card, prompt_digest: String::new(), tries: 1, waited_us: 0, total_us: 1 })
         }
         fn card(&self) -> Option<llm::Card> {
