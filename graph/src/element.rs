@@ -33,6 +33,17 @@ pub enum Level {
     Street,
 }
 
+impl Level {
+    /// Its name in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::City => "city",
+            Level::District => "district",
+            Level::Street => "street",
+        }
+    }
+}
+
 /// From when until when something holds, in local days: `from` included, `until` not; nothing means always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::element::{Element, Kind, Level, Side};
+use crate::element::{Element, Kind, Side};
 use crate::{Deadline, Duty, Graph, Threshold};
 
 /// Names of the tables that [`Graph::view`] gives.
@@ -69,12 +69,7 @@ fn some(texts: impl IntoIterator<Item = impl ToString>) -> Row {
 
 fn unit(_: &Graph, element: &Element) -> Option<Row> {
     let Element::Unit(it) = element else { return None };
-    let level = match it.level {
-        Level::City => "city",
-        Level::District => "district",
-        Level::Street => "street",
-    };
-    let mut row = some([&it.id, &it.name.zh, &it.name.en, level]);
+    let mut row = some([&it.id, &it.name.zh, &it.name.en, it.level.name()]);
     row.push(it.parent.clone());
     Some(row)
 }

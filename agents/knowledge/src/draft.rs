@@ -26,6 +26,12 @@ impl Knowledge {
         chars[..end.unwrap_or(chars.len().min(PASSAGE_CHARS_MAX))].iter().collect()
     }
 
+    /// The sentence of a hit that fits best, word for word.
+    pub fn sentence(&self, hit: &Hit) -> Option<String> {
+        let document = self.document_of(self.section(&hit.section)?);
+        Some(document.text.chars().skip(hit.span.0).take(hit.span.1 - hit.span.0).collect())
+    }
+
     /// The hits that say enough to what was asked to answer it: the first, when it covers enough of it, and those that come near it.
     pub fn telling<'h>(&self, hits: &'h [Hit]) -> Vec<&'h Hit> {
         let Some(first) = hits.first().filter(|first| first.covered_permille >= DRAFT_COVERED_PERMILLE_MIN) else { return Vec::new() };
@@ -47,7 +53,7 @@ impl Knowledge {
 }
 
 /// A text with a citation behind each of its sentences.
-pub(crate) fn cited(text: &str, section: &str) -> String {
+fn cited(text: &str, section: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let sentences = pieces(&chars).into_iter().map(|(start, end)| format!("{}[{section}]", chars[start..end].iter().collect::<String>()));
     sentences.collect::<Vec<_>>().join(if text.chars().any(is_han) { "" } else { " " })

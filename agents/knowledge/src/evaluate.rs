@@ -93,6 +93,11 @@ pub struct Drafts {
     pub refused: f64,
 }
 
+/// Which questions are told of: all, those of each language, those that were there while something was chosen, those held back.
+type Group = (&'static str, fn(&str, bool) -> bool);
+const GROUPS: [Group; 5] =
+    [("all", |_, _| true), ("zh", |lang, _| lang == "zh"), ("en", |lang, _| lang == "en"), ("open", |_, held| !held), ("held", |_, held| held)];
+
 /// Drafts for questions with an answer and without one, and how many drafts the check of citations refuses: none, for their
 /// sentences stand in what they cite.
 pub fn drafts(knowledge: &Knowledge, questions: &[Asked], unanswered: &[Unanswered], today: NaiveDate, aliases: &[Vec<String>]) -> (Vec<Drafts>, usize) {
@@ -106,10 +111,8 @@ pub fn drafts(knowledge: &Knowledge, questions: &[Asked], unanswered: &[Unanswer
     };
     let with: Vec<_> = questions.iter().map(|asked| (asked.lang.as_str(), asked.held, &asked.relevant, cites(&asked.text, &asked.lang))).collect();
     let without: Vec<_> = unanswered.iter().map(|asked| (asked.lang.as_str(), asked.held, cites(&asked.text, &asked.lang))).collect();
-    let groups: [(&'static str, fn(&str, bool) -> bool); 5] =
-        [("all", |_, _| true), ("zh", |lang, _| lang == "zh"), ("en", |lang, _| lang == "en"), ("open", |_, held| !held), ("held", |_, held| held)];
     let mut figures = Vec::new();
-    for (of, is_in) in groups {
+    for (of, is_in) in GROUPS {
         for always in [true, false] {
             let with: Vec<_> = with.iter().filter(|it| is_in(it.0, it.1)).collect();
             let without: Vec<_> = without.iter().filter(|it| is_in(it.0, it.1)).collect();
@@ -174,12 +177,10 @@ pub fn places(knowledge: &Knowledge, questions: &[Asked], today: NaiveDate, alia
 /// What each way is worth, on all questions, on those of each language, on those that were seen while the ranking was made,
 /// and on those that were held back.
 pub fn figures(questions: &[Asked], places: &BTreeMap<Method, Vec<Option<usize>>>) -> Vec<Figures> {
-    let groups: [(&'static str, fn(&Asked) -> bool); 5] =
-        [("all", |_| true), ("zh", |asked| asked.lang == "zh"), ("en", |asked| asked.lang == "en"), ("open", |asked| !asked.held), ("held", |asked| asked.held)];
     let mut figures = Vec::new();
-    for (of, is_in) in groups {
+    for (of, is_in) in GROUPS {
         for (method, places) in places {
-            let places: Vec<Option<usize>> = questions.iter().zip(places).filter(|(asked, _)| is_in(asked)).map(|(_, place)| *place).collect();
+            let places: Vec<Option<usize>> = questions.iter().zip(places).filter(|(asked, _)| is_in(&asked.lang, asked.held)).map(|(_, place)| *place).collect();
             let share = |most: usize| places.iter().filter(|place| place.is_some_and(|at| at <= most)).count() as f64 / places.len().max(1) as f64;
             let mrr = places.iter().map(|place| place.map_or(0.0, |at| 1.0 / at as f64)).sum::<f64>() / places.len().max(1) as f64;
             figures.push(Figures { method: *method, of, questions: places.len(), first: share(1), among_three: share(3), mrr });

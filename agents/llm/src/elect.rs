@@ -35,6 +35,11 @@ impl<'a> Asker<'a> {
         self.backend.card().map(|card| card.dialect)
     }
 
+    /// Tokens that were read and written so far.
+    pub fn tokens(&self) -> u32 {
+        self.replies.iter().fold(0, |sum, reply| sum.saturating_add(reply.raw.tokens_in).saturating_add(reply.raw.tokens_out))
+    }
+
     /// Asks one task.
     ///
     /// # Errors

@@ -241,8 +241,7 @@ fn search(context: &Context, knowledge: &Knowledge, query: &Query) -> Result<()>
         let title = if context.zh { &document.title.zh } else { &document.title.en };
         let until = document.valid_to.map_or_else(String::new, |last| format!("..{last}"));
         println!("[{}] {} · {}  ({} {}{until}, {:.1}, {} %)", hit.section, title, section.heading, document.number, document.valid_from, f64::from(hit.score_permille) / 1000.0, hit.covered_permille / 10);
-        let sentence: String = document.text.chars().skip(hit.span.0).take(hit.span.1 - hit.span.0).collect();
-        println!("    {}", sentence.trim());
+        println!("    {}", knowledge.sentence(hit).unwrap_or_default().trim());
     }
     Ok(())
 }

@@ -420,8 +420,8 @@ pub async fn answer(backend: &dyn Backend, guard: &Guard, request: &AgentRequest
     let mut prompts = blake3::Hasher::new();
     for reply in &asker.replies {
         prompts.update(reply.prompt_digest.as_bytes());
-        told.tokens = told.tokens.saturating_add(reply.raw.tokens_in).saturating_add(reply.raw.tokens_out);
     }
+    told.tokens = asker.tokens();
     if let Some(reply) = asker.replies.last() {
         told.model.clone_from(&reply.card.model);
         told.digest.clone_from(&reply.card.digest);

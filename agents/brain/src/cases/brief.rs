@@ -1,7 +1,6 @@
 //! What documents say to a matter, for the person who answers it: citations, and a draft each sentence of which carries one.
 //! Nothing is sent; a draft without a citation is not taken, whoever wrote it.
 
-use graph::Level;
 use schemas::agent::{AgentAnswer, AgentRequest, Brief, Citation, Draft, Errand};
 
 use super::ask::{Briefs, LLM, PlanAsked};
@@ -19,7 +18,7 @@ impl State {
         }
         let errand = |task: &ResponseTask| Errand {
             unit: task.unit.clone(),
-            level: level(task.level).to_owned(),
+            level: task.level.name().to_owned(),
             zh: task.task.zh.clone(),
             en: task.task.en.clone(),
             minutes: u32::try_from((task.due - turn.at).num_minutes()).unwrap_or(0),
@@ -117,12 +116,4 @@ pub(crate) fn taken(answer: &AgentAnswer) -> Taken {
         lacking.push("a draft without a citation is not taken".to_owned());
     }
     Taken { citations, draft, lacking }
-}
-
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::City => "city",
-        Level::District => "district",
-        Level::Street => "street",
-    }
 }

@@ -9,14 +9,12 @@ use guard::{Agent, Outbound, claims};
 use knowledge::{Hit, Kind, Knowledge};
 use llm::task::Dialect;
 use llm::{Answer, Asker, Task};
-use schemas::agent::{AgentAnswer, AgentRequest, Brief, Citation, Draft, Errand};
+use schemas::agent::{AgentAnswer, AgentRequest, Brief, Citation, Draft};
 use tracing::info;
 
 use super::Guard;
 use super::tools::{Sources, Tools};
 
-/// Sections that are shown to the person who writes.
-const SHOWN: usize = 3;
 /// Laws and rules of a plan that are looked up: as many as leave calls for the rest.
 const BASES_MAX: usize = 3;
 /// Who wrote a draft in the words of the documents.
@@ -41,12 +39,12 @@ pub async fn brief(work: Work<'_>, asker: &mut Asker<'_>, told: &mut AgentAnswer
     let Some(brief) = &work.request.brief else { return };
     told.knowledge = work.sources.knowledge.digest().to_owned();
     match brief {
-        Brief::Reply { place, written, .. } => {
+        Brief::Reply { place, written } => {
             // A model of ours has not learnt to write a reply.
             let writes = *written && asker.dialect() == Some(Dialect::Chat);
             reply(work, place.as_deref(), asker, writes, told).await;
         }
-        Brief::Plan { scenario, plan, name, basis, lead, tasks } => orders(work, &Planned { scenario, plan, name, basis, lead, tasks }, told),
+        Brief::Plan { .. } => orders(work, brief, told),
     }
 }
 
@@ -58,34 +56,33 @@ async fn reply(work: Work<'_>, place: Option<&str>, asker: &mut Asker<'_>, write
     let mut tools = Tools::of(Agent::Draft, &request.case, &[], true, sources, began, &mut told.calls);
     let hits = tools.search(text, &PUBLIC, place);
     let telling = knowledge.telling(&hits);
-    if telling.is_empty() {
+    let Some(own) = knowledge.reply(&hits, zh) else {
         told.lacking.push(format!("no document that holds on {} answers it", sources.today));
         return;
-    }
-    told.citations = telling.iter().take(SHOWN).filter_map(|hit| citation(knowledge, hit)).collect();
+    };
+    told.citations = telling.iter().filter_map(|hit| citation(knowledge, hit)).collect();
     let cites: Vec<&str> = told.citations.iter().map(|citation| citation.section.as_str()).collect();
     if !tools.draft("reply", &cites.join(", ")) {
         told.lacking.push("the gate lets no draft through".to_owned());
         return;
     }
-    let mut draft = knowledge.reply(&hits, zh).map(|words| (words, RULES.to_owned()));
-    let spent = asker.replies.iter().map(|reply| reply.raw.tokens_in.saturating_add(reply.raw.tokens_out)).fold(0, u32::saturating_add);
-    if writes && tools.spend(spent) {
+    if writes && tools.spend(asker.tokens()) {
         match written(work, &telling, asker).await {
-            Ok((words, by)) => draft = Some((words, by)),
+            Ok(draft) => {
+                told.draft = Some(draft);
+                return;
+            }
             Err(why) => info!(case = request.case, why, "what the language model drafted is not taken"),
         }
     }
-    let checked = draft.map(|(words, by)| (knowledge.check_answer(&words, &hits, sources.today), words, by));
-    match checked {
-        Some((Ok(answer), words, by)) => told.draft = Some(Draft { kind: "reply".to_owned(), text: words, cites: answer.citations, by }),
-        Some((Err(refused), ..)) => told.lacking.push(refused.to_string()),
-        None => told.lacking.push("no document answers it".to_owned()),
+    match knowledge.check_answer(&own, &hits, sources.today) {
+        Ok(answer) => told.draft = Some(Draft { kind: "reply".to_owned(), text: own, cites: answer.citations, by: RULES.to_owned() }),
+        Err(refused) => told.lacking.push(refused.to_string()),
     }
 }
 
 /// A reply in a language model's words, when the sections that it cites hold each of its sentences.
-async fn written(work: Work<'_>, telling: &[&Hit], asker: &mut Asker<'_>) -> Result<(String, String), String> {
+async fn written(work: Work<'_>, telling: &[&Hit], asker: &mut Asker<'_>) -> Result<Draft, String> {
     let Work { guard, sources, text, .. } = work;
     let knowledge = sources.knowledge;
     let sections: Vec<(&str, &str)> = telling.iter().filter_map(|hit| Some((hit.section.as_str(), knowledge.resolve(&hit.section)?))).collect();
@@ -101,42 +98,34 @@ async fn written(work: Work<'_>, telling: &[&Hit], asker: &mut Asker<'_>) -> Res
         let source: Vec<&str> = sentence.citations.iter().filter_map(|id| knowledge.resolve(id)).collect();
         wrong.extend(claims::answer(&sentence.text, &source.join("\n")).iter().map(ToString::to_string));
     }
-    if wrong.is_empty() { Ok((words, by)) } else { Err(wrong.join("; ")) }
-}
-
-struct Planned<'a> {
-    scenario: &'a str,
-    plan: &'a str,
-    name: &'a str,
-    basis: &'a [String],
-    lead: &'a str,
-    tasks: &'a [Errand],
+    if wrong.is_empty() { Ok(Draft { kind: "reply".to_owned(), text: words, cites: answer.citations, by }) } else { Err(wrong.join("; ")) }
 }
 
 /// The orders of a plan: each task with the section that says so, and what may follow; the laws that it rests on.
-fn orders(work: Work<'_>, planned: &Planned<'_>, told: &mut AgentAnswer) {
+fn orders(work: Work<'_>, brief: &Brief, told: &mut AgentAnswer) {
+    let Brief::Plan { scenario, plan, name, basis, lead, tasks } = brief else { return };
     let Work { sources, request, began, .. } = work;
     let (graph, knowledge) = (sources.graph, sources.knowledge);
     let mut tools = Tools::of(Agent::Dispatch, &request.case, &[], false, sources, began, &mut told.calls);
-    let superiors = tools.superiors(planned.lead);
-    let first = graph.scenario(planned.scenario).and_then(|scenario| scenario.events.first());
+    let superiors = tools.superiors(lead);
+    let first = graph.scenario(scenario).and_then(|scenario| scenario.events.first());
     let followers = first.map(|event| tools.followers(event)).unwrap_or_default();
     let mut cited: Vec<Hit> = Vec::new();
-    for law in planned.basis.iter().take(BASES_MAX) {
+    for law in basis.iter().take(BASES_MAX) {
         let hits = tools.search(law, &[Kind::Law], None);
         match hits.into_iter().find(|hit| knowledge.resolve(&hit.section).is_some_and(|words| words.contains(law.as_str()))) {
             Some(hit) => cited.push(hit),
             None => told.lacking.push(format!("no document that holds on {} points to {law}", sources.today)),
         }
     }
-    let wanted: Vec<&str> = planned.tasks.iter().map(|task| task.zh.as_str()).collect();
-    let hits = tools.search(&format!("{} {}", planned.name, wanted.join(" ")), &[Kind::Plan], None);
-    let own: Vec<Hit> = hits.into_iter().filter(|hit| hit.section.split('#').next() == Some(planned.plan)).collect();
-    let (mut zh, mut en, mut unheld) = (Vec::new(), Vec::new(), Vec::new());
-    for task in planned.tasks {
+    let wanted: Vec<&str> = tasks.iter().map(|task| task.zh.as_str()).collect();
+    let hits = tools.search(&format!("{name} {}", wanted.join(" ")), &[Kind::Plan], None);
+    let own: Vec<Hit> = hits.into_iter().filter(|hit| hit.section.split('#').next() == Some(plan.as_str())).collect();
+    let (mut zh, mut en, mut cites, mut unheld) = (Vec::new(), Vec::new(), BTreeSet::new(), BTreeSet::new());
+    for task in tasks {
         let in_zh = format!("{}分钟内{}", task.minutes, task.zh);
         let Some(hit) = own.iter().find(|hit| holds(hit, &in_zh, sources)) else {
-            unheld.push(in_zh);
+            unheld.insert(in_zh);
             continue;
         };
         let (level_zh, level_en) = level(&task.level);
@@ -144,6 +133,7 @@ fn orders(work: Work<'_>, planned: &Planned<'_>, told: &mut AgentAnswer) {
         let (unit_zh, unit_en) = unit.map_or((task.unit.as_str(), task.unit.as_str()), |name| (&name.zh, &name.en));
         zh.push(format!("【{level_zh}】{unit_zh}：{in_zh}。[{}]", hit.section));
         en.push(format!("({level_en}) {unit_en}: {}, within {} minutes. [{}]", task.en, task.minutes, hit.section));
+        cites.insert(hit.section.clone());
         cited.push(hit.clone());
     }
     for hit in cited {
@@ -151,17 +141,16 @@ fn orders(work: Work<'_>, planned: &Planned<'_>, told: &mut AgentAnswer) {
             told.citations.extend(citation(knowledge, &hit));
         }
     }
-    if own.is_empty() && !planned.tasks.is_empty() {
-        told.lacking.push(format!("no document that holds on {} is the text of {}", sources.today, planned.plan));
+    if own.is_empty() && !tasks.is_empty() {
+        told.lacking.push(format!("no document that holds on {} is the text of {plan}", sources.today));
         return;
     }
-    let unheld: BTreeSet<String> = unheld.into_iter().collect();
-    told.lacking.extend(unheld.iter().map(|task| format!("the text of {} does not say: {task}", planned.plan)));
+    told.lacking.extend(unheld.iter().map(|task| format!("the text of {plan} does not say: {task}")));
     if zh.is_empty() || !unheld.is_empty() {
         return;
     }
     let mut tools = Tools::of(Agent::Draft, &request.case, &[], false, sources, began, &mut told.calls);
-    if !tools.draft("order", &format!("{}, {} tasks", planned.plan, planned.tasks.len())) {
+    if !tools.draft("order", &format!("{plan}, {} tasks", tasks.len())) {
         told.lacking.push("the gate lets no draft through".to_owned());
         return;
     }
@@ -173,7 +162,6 @@ fn orders(work: Work<'_>, planned: &Planned<'_>, told: &mut AgentAnswer) {
     text.extend(en);
     text.extend((!report_en.is_empty()).then(|| format!("Report to: {}", report_en.join(", "))));
     text.extend((!followers.is_empty()).then(|| format!("By the graph may follow: {}", may(false).join(", "))));
-    let cites: BTreeSet<String> = own.iter().map(|hit| hit.section.clone()).filter(|section| text.iter().any(|line| line.contains(section))).collect();
     told.draft = Some(Draft { kind: "order".to_owned(), text: text.join("\n"), cites: cites.into_iter().collect(), by: RULES.to_owned() });
 }
 
@@ -186,11 +174,9 @@ fn holds(hit: &Hit, task: &str, sources: Sources<'_>) -> bool {
 }
 
 fn citation(knowledge: &Knowledge, hit: &Hit) -> Option<Citation> {
-    let section = knowledge.section(&hit.section)?;
-    let document = knowledge.document_of(section);
-    let words: String = document.text.chars().skip(hit.span.0).take(hit.span.1 - hit.span.0).collect();
-    let (zh, en) = (document.title.zh.clone(), document.title.en.clone());
-    Some(Citation { section: hit.section.clone(), zh, en, words: words.trim_start_matches(['>', ' ']).trim().to_owned(), covered_permille: hit.covered_permille })
+    let title = &knowledge.document_of(knowledge.section(&hit.section)?).title;
+    let words = knowledge.sentence(hit)?.trim_start_matches(['>', ' ']).trim().to_owned();
+    Some(Citation { section: hit.section.clone(), zh: title.zh.clone(), en: title.en.clone(), words, covered_permille: hit.covered_permille })
 }
 
 fn level(level: &str) -> (&'static str, &'static str) {
